@@ -1,0 +1,27 @@
+package hint
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestHintSurvivesWrapping(t *testing.T) {
+	base := errors.New("no such file")
+	err := fmt.Errorf("read %q: %w", "x", Misuse(base, "pass --file"))
+	if got := Of(err); got != "pass --file" {
+		t.Errorf("Of = %q", got)
+	}
+	if !IsMisuse(err) || IsMisuse(base) {
+		t.Error("misuse mark lost or invented")
+	}
+	if !errors.Is(err, base) {
+		t.Error("cause lost")
+	}
+	if err := Wrap(err, "outer"); Of(err) != "outer" || !IsMisuse(err) {
+		t.Error("the outer hint must win and the mark must stay")
+	}
+	if Wrap(nil, "x") != nil || Misuse(nil, "x") != nil {
+		t.Error("nil must stay nil")
+	}
+}
