@@ -3,6 +3,7 @@ module github.com/sealyard/sealyard
 go 1.26.8
 
 require (
+	github.com/agext/levenshtein v1.2.3
 	github.com/anchore/grype v0.121.2
 	github.com/anchore/syft v1.57.0
 	github.com/go-json-experiment/json v0.0.0-20251027170946-4849db3c2f7e
@@ -58,7 +59,6 @@ require (
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
 	github.com/acobaugh/osrelease v0.1.0 // indirect
 	github.com/adrg/xdg v0.5.3 // indirect
-	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/agnivade/levenshtein v1.2.1 // indirect
 	github.com/anchore/clio v0.1.2 // indirect
 	github.com/anchore/fangs v0.1.1 // indirect

@@ -5,6 +5,8 @@ package hint
 import (
 	"errors"
 	"fmt"
+
+	"github.com/agext/levenshtein"
 )
 
 type hinted struct {
@@ -50,4 +52,15 @@ func IsMisuse(err error) bool {
 		}
 	}
 	return false
+}
+
+// Nearest returns the known name most like the given one, or "" when none is close enough to be a slip of the hand.
+func Nearest(name string, known []string) string {
+	best, least := "", 1+len(name)/3
+	for _, k := range known {
+		if d := levenshtein.Distance(name, k, nil); d <= least && d < len(name) && (best == "" || d < levenshtein.Distance(name, best, nil)) {
+			best = k
+		}
+	}
+	return best
 }

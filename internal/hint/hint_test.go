@@ -25,3 +25,12 @@ func TestHintSurvivesWrapping(t *testing.T) {
 		t.Error("nil must stay nil")
 	}
 }
+
+func TestNearest(t *testing.T) {
+	known := []string{"build-args", "platforms", "tags"}
+	for in, want := range map[string]string{"build-arg": "build-args", "platfroms": "platforms", "tag": "tags", "zzz": "", "": ""} {
+		if got := Nearest(in, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
