@@ -1,0 +1,134 @@
+#!/bin/sh
+# Puts what the tests and the demo need, and Go programs beside which we are measured, into .tools/bin of this
+# repository. Installs nothing on the system, needs no root, and says nothing when there is nothing to do.
+#
+#   tools/tools.sh              # what the tests need
+#   tools/tools.sh runc cosign  # these only
+#   tools/tools.sh --list       # every name and its version
+#
+# Go programs come from the module proxy (checked against the checksum database); Debian packages come through
+# apt-get download (checked against the archive's signature) and are only unpacked.
+set -eu
+
+# name|version|package: the one place where versions are pinned. A package without a slash is Debian's or
+# Ubuntu's, at the version the running release has.
+pinned='
+runc|v1.5.2|github.com/opencontainers/runc
+registry|v3.1.2|github.com/distribution/distribution/v3/cmd/registry
+docker-registry|distro|docker-registry
+shellcheck|distro|shellcheck
+cosign|v2.6.5|github.com/sigstore/cosign/v2/cmd/cosign
+buildx|v0.38.2|github.com/docker/buildx/cmd/buildx
+syft|v1.57.0|github.com/anchore/syft/cmd/syft
+grype|v0.121.2|github.com/anchore/grype/cmd/grype
+'
+default='runc registry docker-registry'
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+dir=$root/.tools
+tmp=
+
+die() {
+	echo "tools: $*" >&2
+	exit 1
+}
+
+cleanup() { if [ -n "$tmp" ]; then rm -rf "$tmp"; fi; }
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+row() { printf '%s' "$pinned" | grep "^$1|"; }
+field() { row "$1" | cut -d'|' -f"$2"; }
+
+# unpack PACKAGE DIR: downloads a Debian package and unpacks it, with the machine's package lists or, when they
+# are missing, with lists of our own under .tools.
+unpack() {
+	if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+		die "package $1 is needed: no apt-get here to download it, install it by your system's means"
+	fi
+	mkdir -p "$2"
+	(
+		cd "$2"
+		if ! apt-get -qq download "$1" >apt.log 2>&1; then
+			lists=$dir/apt
+			mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
+			set -- "$1" -o "Dir::State::lists=$lists/lists" -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=
+			pkg=$1
+			shift
+			if ! apt-get -qq "$@" update >apt.log 2>&1 || ! apt-get -qq "$@" download "$pkg" >>apt.log 2>&1; then
+				cat apt.log >&2
+				die "package $pkg is needed: apt-get could not download it"
+			fi
+		fi
+		for deb in ./*.deb; do dpkg -x "$deb" .; done
+	)
+}
+
+# gotool NAME [flags]: builds a Go program at its pinned version, away from this module's own requirements.
+gotool() {
+	name=$1
+	shift
+	(cd "$tmp" && GOFLAGS=-buildvcs=false GOOS='' GOARCH='' GOWORK=off GOBIN=$tmp/bin go install "$@" "$(field "$name" 3)@$(field "$name" 2)") ||
+		die "go could not build $name"
+	mv "$tmp/bin/$name" "$dir/bin/$name"
+}
+
+# runc is static and knows seccomp. libseccomp's header and static library come from the system or, unpacked,
+# from its package; a stand-in for pkg-config says where, so that pkg-config need not be there.
+build_runc() {
+	command -v "${CC:-gcc}" >/dev/null || die "gcc is needed to build runc: install the packages gcc and libc6-dev"
+	flags=
+	if ! link_seccomp; then
+		unpack libseccomp-dev "$tmp/seccomp"
+		flags="-I$tmp/seccomp/usr/include -L$tmp/seccomp/usr/lib/$("${CC:-gcc}" -print-multiarch)"
+		link_seccomp || die "a static program with libseccomp does not link: install the packages libseccomp-dev and libc6-dev"
+	fi
+	cat >"$tmp/pkg-config" <<-END
+		#!/bin/sh
+		case "\$*" in
+		*--cflags*) echo "${flags%% *}" ;;
+		*) echo "${flags##* } -lseccomp" ;;
+		esac
+	END
+	chmod +x "$tmp/pkg-config"
+	PKG_CONFIG=$tmp/pkg-config CGO_ENABLED=1 gotool runc -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static'
+}
+
+link_seccomp() {
+	printf '#include <seccomp.h>\nint main(void){return seccomp_api_get()>9;}\n' >"$tmp/probe.c"
+	# shellcheck disable=SC2086 # flags are words
+	"${CC:-gcc}" -static $flags -o "$tmp/probe" "$tmp/probe.c" $flags -lseccomp 2>/dev/null
+}
+
+install() {
+	name=$1
+	row "$name" >/dev/null || die "unknown tool \"$name\" (tools/tools.sh --list)"
+	stamp=$dir/stamp/$name
+	want=$(row "$name")
+	if [ -x "$dir/bin/$name" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then return; fi
+	command -v go >/dev/null || die "go is needed: https://go.dev/dl"
+	echo "tools: $name $(field "$name" 2)" >&2
+	mkdir -p "$dir/bin" "$dir/stamp"
+	tmp=$(mktemp -d)
+	chmod 755 "$tmp"
+	case $(field "$name" 3) in
+	*/runc) build_runc ;;
+	*/*) CGO_ENABLED=0 gotool "$name" -ldflags '-s -w' ;;
+	*)
+		unpack "$(field "$name" 3)" "$tmp/deb"
+		"$tmp/deb/usr/bin/$name" --version >/dev/null 2>"$tmp/err" || die "Debian's $name does not run here: $(cat "$tmp/err")"
+		mv "$tmp/deb/usr/bin/$name" "$dir/bin/$name"
+		;;
+	esac
+	printf '%s\n' "$want" >"$stamp"
+	cleanup
+	tmp=
+}
+
+if [ "${1-}" = --list ]; then
+	printf '%s' "$pinned" | grep . | cut -d'|' -f1,2 | tr '|' ' '
+	exit
+fi
+# shellcheck disable=SC2086 # the default is words
+if [ $# -eq 0 ]; then set -- $default; fi
+for name in "$@"; do install "$name"; done
