@@ -1,0 +1,34 @@
+# demo and test are all a newcomer needs; the rest is for people who change the code.
+BIN := .tools/bin
+
+.PHONY: demo test build tools lint bench groundtruth interop
+build:
+	CGO_ENABLED=0 go build -o $(BIN)/sealyard .
+
+tools:
+	tools/tools.sh
+
+demo: build
+	demo/demo.sh
+
+test: tools
+	go vet ./...
+	go test ./...
+
+lint:
+	tools/tools.sh staticcheck actionlint govulncheck
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(BIN)/staticcheck ./...
+	$(BIN)/actionlint
+	$(BIN)/govulncheck ./... || echo "govulncheck: see above; it needs the vulnerability database of the Go project"
+
+bench: build
+	tools/tools.sh runc registry buildx syft grype cosign
+	bench/bench.sh
+
+groundtruth:
+	go test ./scan -run GroundTruth -v
+
+interop: build
+	tools/tools.sh runc registry cosign syft grype
+	go test ./action -run Interop -v
