@@ -1,0 +1,264 @@
+package attest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/go-json-experiment/json/jsontext"
+	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+const (
+	maxRootFile = 4 << 20 // bytes; the public instance's has 12 kB
+	maxTrusted  = 64      // keys, roots or identities of one Trust
+)
+
+// File is a file that was read already. Name is for messages.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// TrustOptions say whose statements to believe. At least a key, or a trusted root together with an identity, must be given.
+type TrustOptions struct {
+	PublicKeys   []File             // PEM, one or more keys in each
+	TrustedRoots []File             // Sigstore trusted roots v0.1 or v0.2: JSON, or JSON lines (R48)
+	Identities   []ExpectedIdentity // who may have signed with a certificate: any one of them
+}
+
+// ExpectedIdentity says who must have signed, for certificates. Of each pair one must be set. A pattern is a Go
+// regular expression that must match the whole value (R25).
+type ExpectedIdentity struct {
+	SAN           string // the certificate's subject alternative name, exactly
+	SANPattern    string
+	Issuer        string // the OIDC issuer, exactly
+	IssuerPattern string
+}
+
+// Trust is a set of keys, roots and identities that statements are verified against. It never changes and can be used
+// from several goroutines at once.
+type Trust struct {
+	keys  []trustedKey
+	roots []*verify.Verifier
+	who   []verify.PolicyOption
+}
+
+type trustedKey struct {
+	id        string
+	verifiers []signature.Verifier // the algorithms in which this key may have signed
+}
+
+// LoadTrust makes a Trust, from bytes alone. A Trust that could not decide cannot be made: without key and root, with
+// a root but no identity, with a root that names no certificate authority or no source of time. Errors are marked
+// with hint.Misuse.
+func LoadTrust(o TrustOptions) (*Trust, error) {
+	t := &Trust{}
+	for _, f := range o.PublicKeys {
+		keys, err := parseKeys(f.Data)
+		if err != nil {
+			return nil, hint.Misuse(fmt.Errorf("public key %q: %w", f.Name, err), "give the .pub file of the pair, in PEM")
+		}
+		t.keys = append(t.keys, keys...)
+	}
+	for _, f := range o.TrustedRoots {
+		roots, err := parseRoots(f.Data)
+		if err != nil {
+			return nil, hint.Misuse(fmt.Errorf("trusted root %q: %w", f.Name, err), "give a trusted_root.json of Sigstore, or JSON lines of them")
+		}
+		t.roots = append(t.roots, roots...)
+	}
+	for _, id := range o.Identities {
+		opt, err := id.option()
+		if err != nil {
+			return nil, hint.Misuse(fmt.Errorf("expected identity: %w", err), "name exactly who signs: the certificate's subject and its OIDC issuer")
+		}
+		t.who = append(t.who, opt)
+	}
+	switch {
+	case len(t.keys) == 0 && len(t.roots) == 0:
+		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "give a public key, or a trusted root and an identity")
+	case len(t.roots) > 0 && len(t.who) == 0:
+		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the certificate's subject and its OIDC issuer")
+	case len(t.roots) == 0 && len(t.who) > 0:
+		return nil, hint.Misuse(errors.New("an expected identity needs a trusted root"), "give a trusted root")
+	case max(len(t.keys), len(t.roots), len(t.who)) > maxTrusted:
+		return nil, hint.Misuse(fmt.Errorf("more than %d keys, roots or identities", maxTrusted), "verify against fewer")
+	}
+	return t, nil
+}
+
+// parseKeys reads one or more public keys in PEM.
+func parseKeys(data []byte) ([]trustedKey, error) {
+	if len(data) > maxKeyFile {
+		return nil, fmt.Errorf("file of %d bytes", len(data))
+	}
+	var keys []trustedKey
+	for rest := bytes.TrimSpace(data); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		block, more := pem.Decode(rest)
+		if block == nil || !bytes.HasPrefix(rest, []byte("-----BEGIN ")) {
+			return nil, errors.New("not PEM")
+		}
+		if block.Type != string(cryptoutils.PublicKeyPEMType) {
+			return nil, fmt.Errorf("PEM of type %q is not a public key", block.Type)
+		}
+		k, err := parseKey(pem.EncodeToMemory(block))
+		if err != nil {
+			return nil, err
+		}
+		keys, rest = append(keys, k), more
+	}
+	if len(keys) == 0 || len(keys) != bytes.Count(data, []byte("-----BEGIN ")) {
+		return nil, errors.New("no key in it, or one that is damaged")
+	}
+	return keys, nil
+}
+
+func parseKey(block []byte) (trustedKey, error) {
+	pub, err := cryptoutils.UnmarshalPEMToPublicKey(block)
+	if err != nil {
+		return trustedKey{}, err
+	}
+	id, err := keyID(pub)
+	if err != nil {
+		return trustedKey{}, err
+	}
+	v, err := signature.LoadDefaultVerifier(pub)
+	if err != nil {
+		return trustedKey{}, err
+	}
+	k := trustedKey{id: id, verifiers: []signature.Verifier{v}}
+	if _, ok := pub.(ed25519.PublicKey); ok { // cosign signs with the prehashed variant
+		ph, err := signature.LoadDefaultVerifier(pub, options.WithED25519ph())
+		if err != nil {
+			return trustedKey{}, err
+		}
+		k.verifiers = append(k.verifiers, ph)
+	}
+	return k, nil
+}
+
+// parseRoots reads one or more trusted roots: a JSON document, or several after each other.
+func parseRoots(data []byte) ([]*verify.Verifier, error) {
+	if len(data) > maxRootFile {
+		return nil, fmt.Errorf("file of %d bytes, at most %d are read", len(data), maxRootFile)
+	}
+	var roots []*verify.Verifier
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
+	for {
+		doc, err := dec.ReadValue()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := parseRoot(doc)
+		if err != nil {
+			return nil, err
+		}
+		if roots = append(roots, r); len(roots) > maxTrusted {
+			return nil, fmt.Errorf("more than %d roots", maxTrusted)
+		}
+	}
+	if len(roots) == 0 {
+		return nil, errors.New("empty")
+	}
+	return roots, nil
+}
+
+func parseRoot(doc []byte) (*verify.Verifier, error) {
+	var pb prototrustroot.TrustedRoot
+	if err := protojson.Unmarshal(doc, &pb); err != nil {
+		return nil, err
+	}
+	switch pb.GetMediaType() {
+	case "application/vnd.dev.sigstore.trustedroot.v0.1+json", "application/vnd.dev.sigstore.trustedroot.v0.2+json":
+		pb.MediaType = root.TrustedRootMediaType01 // the one that sigstore-go knows; the message is the same
+	case root.TrustedRootMediaType01:
+	default:
+		return nil, fmt.Errorf("media type %q is not of a trusted root", pb.GetMediaType())
+	}
+	r, err := root.NewTrustedRootFromProtobuf(&pb)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := demands(r)
+	if err != nil {
+		return nil, err
+	}
+	return verify.NewVerifier(r, opts...)
+}
+
+// demands is what bundles must carry to be verified against a root: everything the root has an authority for. So a
+// root with a transparency log never accepts a bundle without log entry, and no root falls back to the current time
+// (R45, T22, T26).
+func demands(r *root.TrustedRoot) ([]verify.VerifierOption, error) {
+	if len(r.FulcioCertificateAuthorities()) == 0 {
+		return nil, errors.New("it names no certificate authority")
+	}
+	opts := []verify.VerifierOption{verify.WithoutStatementPredicate()}
+	if len(r.CTLogs()) > 0 {
+		opts = append(opts, verify.WithSignedCertificateTimestamps(1))
+	}
+	switch logs, clocks := len(r.RekorLogs()), len(r.TimestampingAuthorities()); {
+	case logs > 0:
+		return append(opts, verify.WithTransparencyLog(1), verify.WithObserverTimestamps(1)), nil
+	case clocks > 0:
+		return append(opts, verify.WithSignedTimestamps(1)), nil
+	default:
+		return nil, errors.New("it names no source of time: no timestamp authority and no transparency log")
+	}
+}
+
+func (e ExpectedIdentity) option() (verify.PolicyOption, error) {
+	san, err := anchored("subject", e.SAN, e.SANPattern)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := anchored("issuer", e.Issuer, e.IssuerPattern)
+	if err != nil {
+		return nil, err
+	}
+	id, err := verify.NewShortCertificateIdentity(e.Issuer, issuer, e.SAN, san)
+	if err != nil {
+		return nil, err
+	}
+	return verify.WithCertificateIdentity(id), nil
+}
+
+// anchored makes a pattern match whole values only, and refuses one that would match anything (T23).
+func anchored(what, exact, pattern string) (string, error) {
+	switch {
+	case exact == "" && pattern == "":
+		return "", fmt.Errorf("no %s", what)
+	case exact != "" && pattern != "":
+		return "", fmt.Errorf("both an exact %s and a pattern", what)
+	case pattern == "":
+		return "", nil
+	}
+	if _, err := regexp.Compile(pattern); err != nil {
+		return "", fmt.Errorf("%s pattern %q: %w", what, pattern, err)
+	}
+	whole := `\A(?:` + pattern + `)\z`
+	re, err := regexp.Compile(whole)
+	if err != nil {
+		return "", fmt.Errorf("%s pattern %q: %w", what, pattern, err)
+	}
+	if re.MatchString("") || re.MatchString("mailto:nobody\x00") {
+		return "", fmt.Errorf("%s pattern %q matches anybody", what, pattern)
+	}
+	return whole, nil
+}

@@ -1,0 +1,154 @@
+package attest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+// Verify says what a Sigstore bundle proves about digest (sha256:<hex> or sha512:<hex>). It is a pure function of
+// bytes. All of these must hold, or the error wraps ErrUntrusted:
+//
+//   - the bundle, its envelope and the statement in it are strictly of their formats (ErrMalformed), with one signature;
+//   - a trusted key made the signature, or a certificate that a trusted root vouches for at the time of signing, for
+//     an expected identity. The bundle's key hint decides nothing;
+//   - the statement is about digest (ErrSubject).
+//
+// The statement is parsed only after its signature was verified. An error that does not wrap ErrUntrusted means that
+// digest itself is not one.
+func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
+	if _, err := digestSet(digest, "sha256", "sha512"); err != nil {
+		return Verified{}, hint.Misuse(err, "an image's digest looks like sha256:<64 hex digits>")
+	}
+	b, payload, err := open(bundleJSON)
+	if err != nil {
+		return Verified{}, fmt.Errorf("%w bundle: %w", ErrMalformed, err)
+	}
+	var signer Identity
+	if b.GetVerificationMaterial().GetPublicKey() != nil {
+		signer, err = t.byKey(b, payload)
+	} else {
+		signer, err = t.byCertificate(b, digest)
+	}
+	if err != nil {
+		return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
+	}
+	c, err := decode(payload)
+	if err != nil {
+		return Verified{}, err
+	}
+	if !slices.Contains(c.subjects, digest) {
+		return Verified{}, fmt.Errorf("%w: the statement names %q, not %q", ErrSubject, first(c.subjects, 3), digest)
+	}
+	return Verified{claim: c, signer: signer}, nil
+}
+
+// open reads a bundle strictly, and the payload out of it, which is not parsed.
+func open(raw []byte) (*bundle.Bundle, []byte, error) {
+	if len(raw) > MaxBundle {
+		return nil, nil, fmt.Errorf("%d bytes, at most %d are read", len(raw), MaxBundle)
+	}
+	encoded, rest, err := cut(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	var pb protobundle.Bundle
+	if err := protojson.Unmarshal(rest, &pb); err != nil {
+		return nil, nil, err
+	}
+	envelope := pb.GetDsseEnvelope()
+	switch {
+	case envelope == nil:
+		return nil, nil, errors.New("no DSSE envelope")
+	case envelope.GetPayloadType() != payloadType:
+		return nil, nil, fmt.Errorf("payload type %q, not %q", envelope.GetPayloadType(), payloadType)
+	case len(envelope.GetSignatures()) != 1:
+		return nil, nil, fmt.Errorf("%d signatures, not 1", len(envelope.GetSignatures()))
+	}
+	payload, err := base64.StdEncoding.Strict().AppendDecode(nil, encoded)
+	if err != nil {
+		return nil, nil, fmt.Errorf("payload: %w", err)
+	}
+	envelope.Payload = payload
+	b, err := bundle.NewBundle(&pb)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, payload, nil
+}
+
+// byKey tries every trusted key, the one that the bundle hints at first. Keys need no source of time: they are trusted
+// until they are taken out of the Trust.
+func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (Identity, error) {
+	hinted := b.GetVerificationMaterial().GetPublicKey().GetHint()
+	keys := slices.Clone(t.keys)
+	slices.SortStableFunc(keys, func(x, y trustedKey) int { return order(y.id == hinted) - order(x.id == hinted) })
+	// The pre-authentication encoding of DSSE, streamed: payloads may be megabytes.
+	head := "DSSEv1 " + strconv.Itoa(len(payloadType)) + " " + payloadType + " " + strconv.Itoa(len(payload)) + " "
+	sig := b.GetDsseEnvelope().GetSignatures()[0].GetSig()
+	for _, k := range keys {
+		for _, v := range k.verifiers {
+			message := io.MultiReader(bytes.NewReader([]byte(head)), bytes.NewReader(payload))
+			if v.VerifySignature(bytes.NewReader(sig), message) == nil {
+				return Identity{Kind: KindKey, ID: k.id}, nil
+			}
+		}
+	}
+	return Identity{}, fmt.Errorf("none of %d trusted keys made the signature (it hints at %q)", len(t.keys), hinted)
+}
+
+// byCertificate tries every trusted root. sigstore-go verifies time, certificate, log entry, identity and signature.
+func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error) {
+	if len(t.roots) == 0 {
+		return Identity{}, errors.New("signed with a certificate, and only keys are trusted")
+	}
+	alg, value := digest[:len("sha256")], digest[len("sha256:"):]
+	raw, err := hex.DecodeString(value)
+	if err != nil {
+		return Identity{}, err
+	}
+	policy := verify.NewPolicy(verify.WithArtifactDigest(alg, raw), t.who...)
+	var all error
+	for _, r := range t.roots {
+		res, err := r.Verify(b, policy)
+		if err != nil {
+			all = both(all, err)
+			continue
+		}
+		if res.Signature == nil || res.Signature.Certificate == nil {
+			return Identity{}, errors.New("no certificate was verified")
+		}
+		c := res.Signature.Certificate
+		return Identity{Kind: KindKeyless, ID: c.SubjectAlternativeName, Issuer: c.Issuer}, nil
+	}
+	return Identity{}, all
+}
+
+// both keeps two errors on one line.
+func both(a, b error) error {
+	if a == nil {
+		return b
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+func order(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func first(l []string, n int) []string { return l[:min(n, len(l))] }
