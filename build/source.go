@@ -1,0 +1,62 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+const (
+	gitTimeout = 10 * time.Second // a work tree with a million files takes two
+	maxGitOut  = 64 << 10         // bytes
+)
+
+// workTree asks git about the repository that dir belongs to. Without git, or outside a repository, it knows nothing.
+// The answer comes from files the caller could have changed: a hint, never evidence (R13).
+func workTree(ctx context.Context, git, dir string) Source {
+	if git == "" {
+		return Source{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
+	defer cancel()
+	revision, ok := runGit(ctx, git, dir, "rev-parse", "--verify", "HEAD")
+	if !ok || !isCommit(revision) {
+		return Source{}
+	}
+	s := Source{Revision: revision, Dirty: true} // until git says otherwise
+	if changes, ok := runGit(ctx, git, dir, "status", "--porcelain", "--untracked-files=normal", "--", "."); ok {
+		s.Dirty = changes != ""
+	}
+	if url, ok := runGit(ctx, git, dir, "remote", "get-url", "origin"); ok && len(url) < maxGitOut {
+		s.URI = redactURL(url)
+	}
+	return s
+}
+
+// runGit runs one read-only command with none of the user's or the system's settings, and without the repository's hooks.
+func runGit(ctx context.Context, git, dir string, args ...string) (string, bool) {
+	fixed := []string{"-C", dir, "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*"}
+	cmd := exec.CommandContext(ctx, git, append(fixed, args...)...)
+	cmd.Env = []string{"PATH=" + defaultPath, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C"}
+	var out bytes.Buffer
+	cmd.Stdout = &limited{w: &out, left: maxGitOut}
+	if err := cmd.Run(); err != nil {
+		return "", false
+	}
+	return strings.TrimSpace(out.String()), true
+}
+
+// limited keeps the first bytes written and drops the rest.
+type limited struct {
+	w    *bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	keep := p[:min(len(p), l.left)]
+	l.left -= len(keep)
+	_, _ = l.w.Write(keep)
+	return len(p), nil
+}
