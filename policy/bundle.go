@@ -1,0 +1,231 @@
+package policy
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+// DefaultTimeout bounds one evaluation of one bundle. The shipped bundle needs milliseconds.
+const DefaultTimeout = 10 * time.Second
+
+// baselineName is the name of the embedded bundle.
+const baselineName = "baseline"
+
+//go:embed baseline/.manifest baseline/data.json baseline/data.schema.json baseline/*.rego
+var baselineFS embed.FS
+
+// LoadOptions say how a bundle is loaded. The zero value takes the bundle as it is.
+type LoadOptions struct {
+	Data    []byte        // the user's policy data, JSON or YAML: settings laid over the bundle's own
+	Name    string        // for a bundle whose manifest gives no metadata.name; the default is the source's base name
+	Timeout time.Duration // of one evaluation; 0 is DefaultTimeout
+}
+
+// Bundle is a compiled policy. It does not change once loaded and may be used by several goroutines.
+type Bundle struct {
+	name, revision, digest string
+
+	archive  []byte
+	rules    map[string]Rule
+	query    rego.PreparedEvalQuery
+	timeout  time.Duration
+	settings map[string]any
+}
+
+// Load reads a bundle from a directory or a tar.gz file and compiles it. A source that does not exist, and
+// policy data the bundle does not know, are errors marked with hint.Misuse; every other error means that the
+// bundle itself is broken, and begins with file and line where there is one.
+func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error) {
+	if scheme, _, ok := strings.Cut(source, "://"); ok {
+		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %s sources are not supported", source, scheme), "fetch it first and give the directory or tar.gz file")
+	}
+	info, err := os.Stat(source)
+	if err != nil {
+		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %w", source, errors.Unwrap(err)), "give a directory or a tar.gz file that holds an OPA bundle")
+	}
+	if opts.Name == "" {
+		opts.Name = nameOf(source)
+	}
+	var f files
+	switch {
+	case info.IsDir():
+		f, err = readDir(ctx, source)
+	case !info.Mode().IsRegular():
+		err = errors.New("is neither a directory nor a regular file")
+	case info.Size() > maxBundleSize:
+		err = errTooBig
+	default:
+		f, err = readFile(ctx, source)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("policy bundle %q: %w", source, err)
+	}
+	prefix := ""
+	if info.IsDir() {
+		prefix = filepath.ToSlash(source)
+	}
+	return newBundle(ctx, f, prefix, opts)
+}
+
+// LoadArchive compiles a bundle from the bytes of a tar.gz, such as [Bundle.Archive] returns and the evidence
+// holds. Errors are as those of [Load].
+func LoadArchive(ctx context.Context, data []byte, opts LoadOptions) (*Bundle, error) {
+	f, err := readArchive(ctx, data)
+	if err != nil {
+		return nil, fmt.Errorf("policy bundle: %w", err)
+	}
+	return newBundle(ctx, f, "", opts)
+}
+
+// Baseline compiles the bundle that is built into the program. docs/rules.md lists its rules and settings.
+func Baseline(opts LoadOptions) (*Bundle, error) {
+	sub, err := fs.Sub(baselineFS, "baseline")
+	if err != nil {
+		return nil, err
+	}
+	f, err := readFS(context.Background(), sub)
+	if err != nil {
+		return nil, err
+	}
+	return newBundle(context.Background(), f, baselineName, opts)
+}
+
+func readDir(ctx context.Context, dir string) (files, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readFS(ctx, root.FS())
+}
+
+func readFile(ctx context.Context, file string) (files, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return readArchive(ctx, data)
+}
+
+var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// nameOf makes a bundle name of a path: "./acme policy.tar.gz" is "acme-policy".
+func nameOf(source string) string {
+	base := filepath.Base(source)
+	if abs, err := filepath.Abs(source); err == nil {
+		base = filepath.Base(abs)
+	}
+	base = strings.TrimSuffix(strings.TrimSuffix(base, ".gz"), ".tar")
+	base = strings.TrimSuffix(base, ".tgz")
+	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "._-")
+	return base[:min(len(base), 64)]
+}
+
+// newBundle settles data and manifest, so that the files are exactly what their archive will hold, and compiles.
+func newBundle(ctx context.Context, f files, prefix string, opts LoadOptions) (*Bundle, error) {
+	if opts.Name == "" {
+		opts.Name = "policy"
+	}
+	m, err := parseManifest(f[manifestFile], opts.Name)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := gatherData(f)
+	if err != nil {
+		return nil, err
+	}
+	var s *schema
+	if data, ok := f[schemaFile]; ok {
+		if s, err = parseSchema(data); err != nil {
+			return nil, fmt.Errorf("%s: %s", schemaFile, oneLine(err.Error()))
+		}
+	}
+	if err := overlay(doc, s, opts.Data); err != nil {
+		return nil, err
+	}
+	archive, digest, err := seal(f, m, doc)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{name: m.name(), revision: m.Revision, digest: digest, archive: archive, timeout: opts.Timeout}
+	b.settings, _ = doc[settingsKey].(map[string]any)
+	if b.timeout <= 0 {
+		b.timeout = DefaultTimeout
+	}
+	src := source{files: f, prefix: prefix, manifest: m, data: doc, settings: s}
+	if b.rules, b.query, err = src.compile(ctx); err != nil {
+		return nil, hint.Wrap(err, "docs/policy.md shows a rule that compiles")
+	}
+	return b, nil
+}
+
+// seal writes the canonical archive of a bundle: rules as they are, one data file, one manifest, the schema.
+func seal(f files, m manifest, doc map[string]any) (archive []byte, digest string, err error) {
+	canon := files{}
+	for name, data := range f {
+		if strings.HasSuffix(name, ".rego") {
+			canon[name] = data
+		}
+	}
+	if canon[manifestFile], err = json.Marshal(m); err != nil {
+		return nil, "", err
+	}
+	if canon[dataFile], err = json.Marshal(doc); err != nil {
+		return nil, "", err
+	}
+	if data, ok := f[schemaFile]; ok {
+		if canon[schemaFile], err = canonical(data); err != nil {
+			return nil, "", err
+		}
+	}
+	plain, err := tarball(canon)
+	if err != nil {
+		return nil, "", err
+	}
+	archive, err = gzipped(plain)
+	return archive, digestOf(plain), err
+}
+
+// Name returns the bundle's name: the manifest's metadata.name, or the base name of where it was loaded from.
+func (b *Bundle) Name() string { return b.name }
+
+// Digest identifies the policy including its settings: the SHA-256 of the uncompressed [Bundle.Archive], as
+// "sha256:<64 hex>". It does not depend on file times, order, YAML or JSON, compression or where the bundle lies.
+func (b *Bundle) Digest() string { return b.digest }
+
+// Archive returns the bundle as tar.gz, with the policy data laid into its settings and without its tests.
+// [LoadArchive] of it gives a bundle with the same digest and the same decisions.
+func (b *Bundle) Archive() []byte { return slices.Clone(b.archive) }
+
+// Settings returns the settings in force, as one JSON object.
+func (b *Bundle) Settings() ([]byte, error) {
+	if b.settings == nil {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(b.settings)
+}
+
+// Rules returns what the bundle's METADATA says about its rules, sorted by id.
+func (b *Bundle) Rules() []Rule {
+	out := make([]Rule, 0, len(b.rules))
+	for _, id := range slices.Sorted(maps.Keys(b.rules)) {
+		r := b.rules[id]
+		r.Controls = slices.Clone(r.Controls)
+		out = append(out, r)
+	}
+	return out
+}

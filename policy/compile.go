@@ -1,0 +1,180 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+// Names of the entry package and its rules.
+const (
+	entryPackage = "sealyard"
+	ruleAllow    = "allow"
+	ruleDeny     = "deny"
+	ruleWarn     = "warn"
+	ruleSkip     = "skip"
+)
+
+// source is a bundle about to be compiled.
+type source struct {
+	files    files
+	prefix   string // shown before file names, so that an error can be clicked
+	manifest manifest
+	data     map[string]any
+	settings *schema
+}
+
+// compile turns the Rego files into a query whose result has one member per entry rule.
+func (s source) compile(ctx context.Context) (map[string]Rule, rego.PreparedEvalQuery, error) {
+	var none rego.PreparedEvalQuery
+	modules, err := s.parse()
+	if err != nil {
+		return nil, none, err
+	}
+	entries, err := s.entryRules(modules)
+	if err != nil {
+		return nil, none, err
+	}
+	rules, err := describe(modules)
+	if err != nil {
+		return nil, none, err
+	}
+	c, err := s.check(modules)
+	if err != nil {
+		return nil, none, err
+	}
+	members := make([]string, 0, len(entries))
+	for _, name := range entries {
+		members = append(members, fmt.Sprintf("%q: data.%s.%s", name, entryPackage, name))
+	}
+	query, err := rego.New(
+		rego.Compiler(c),
+		rego.Store(inmem.NewFromObjectWithOpts(s.data, inmem.OptReturnASTValuesOnRead(true))),
+		rego.Query("result = {"+strings.Join(members, ", ")+"}"),
+		rego.StrictBuiltinErrors(true),
+		rego.GenerateJSON(boundedJSON),
+	).PrepareForEval(ctx)
+	if err != nil {
+		return nil, none, tidy(err)
+	}
+	return rules, query, nil
+}
+
+func (s source) parse() (map[string]*ast.Module, error) {
+	modules := map[string]*ast.Module{}
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		if !strings.HasSuffix(name, ".rego") {
+			continue
+		}
+		shown := path.Join(s.prefix, name)
+		m, err := ast.ParseModuleWithOpts(shown, string(s.files[name]), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		if err != nil {
+			return nil, tidy(err)
+		}
+		modules[shown] = m
+	}
+	if len(modules) == 0 {
+		return nil, errors.New("bundle holds no rules: no *.rego file besides tests")
+	}
+	return modules, nil
+}
+
+// check compiles strictly, against the input's schema and the allowed builtins.
+func (s source) check(modules map[string]*ast.Module) (*ast.Compiler, error) {
+	if err := s.checkData(modules); err != nil {
+		return nil, err
+	}
+	var shape any
+	if err := json.NewDecoder(bytes.NewReader(inputSchema)).Decode(&shape); err != nil {
+		return nil, err
+	}
+	schemas := ast.NewSchemaSet()
+	schemas.Put(ast.SchemaRootRef, shape)
+	c := ast.NewCompiler().
+		WithCapabilities(capabilities()).
+		WithSchemas(schemas).
+		WithStrict(true).
+		WithEnablePrintStatements(false).
+		WithPathConflictsCheck(func(p []string) (bool, error) { return has(s.data, p), nil })
+	if c.Compile(modules); c.Failed() {
+		return nil, tidy(c.Errors)
+	}
+	return c, nil
+}
+
+func has(doc map[string]any, p []string) bool {
+	for i, key := range p {
+		v, ok := doc[key]
+		if !ok || i == len(p)-1 {
+			return ok
+		}
+		if doc, ok = v.(map[string]any); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+// tidy makes one line of the engine's errors: file and line, what is wrong with which name, and how many more
+// there are. Errors are sorted by place, so the line is always the same.
+func tidy(err error) error {
+	var list ast.Errors
+	if !errors.As(err, &list) || len(list) == 0 {
+		return errors.New(oneLine(err.Error()))
+	}
+	slices.SortStableFunc(list, func(a, b *ast.Error) int { return a.Location.Compare(b.Location) })
+	first := list[0]
+	message, more := explain(first), ""
+	if len(list) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(list)-1)
+	}
+	return fmt.Errorf("%s%s%s", at(first.Location), message, more)
+}
+
+func at(loc *ast.Location) string {
+	if loc == nil || loc.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d: ", loc.File, loc.Row)
+}
+
+// explain words a compile error so that it names what to change.
+func explain(e *ast.Error) string {
+	if name, ok := strings.CutPrefix(e.Message, "undefined function "); ok {
+		if why := whyRefused(name); why != "" {
+			return fmt.Sprintf("builtin %q is not available: %s", name, why)
+		}
+	}
+	d, ok := e.Details.(*ast.RefErrInvalidDetail)
+	if !ok || d.Pos >= len(d.Ref) {
+		return oneLine(e.Message)
+	}
+	msg := fmt.Sprintf("%s has no field %s", d.Ref[:d.Pos], d.Ref[d.Pos])
+	var known []string
+	for _, v := range d.OneOf {
+		if s, ok := v.(ast.String); ok {
+			known = append(known, string(s))
+		}
+	}
+	if s, ok := d.Ref[d.Pos].Value.(ast.String); ok {
+		if near := hint.Nearest(string(s), known); near != "" {
+			return msg + fmt.Sprintf("; did you mean %q?", near)
+		}
+	}
+	if len(known) > 0 {
+		slices.Sort(known)
+		msg += "; known: " + strings.Join(known, ", ")
+	}
+	return msg
+}
