@@ -1,0 +1,182 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/anchore/stereoscope/pkg/file"
+	"github.com/anchore/stereoscope/pkg/image"
+	"github.com/anchore/syft/syft"
+	"github.com/anchore/syft/syft/cataloging"
+	syftfile "github.com/anchore/syft/syft/file"
+	"github.com/anchore/syft/syft/pkg"
+	"github.com/anchore/syft/syft/sbom"
+	"github.com/anchore/syft/syft/source/stereoscopesource"
+)
+
+// unpacked is an image whose layers lie unpacked and indexed in a private directory until cleanup.
+type unpacked struct {
+	image   *image.Image
+	target  target
+	cleanup func()
+}
+
+// unpack reads each layer of t once: checked, unpacked to disk, indexed. On error nothing is left on disk.
+func (s *scanner) unpack(ctx context.Context, t target) (*unpacked, error) {
+	checked, err := newImage(ctx, s.store, t, s.limits)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(s.opts.TempDir, "sealyard-scan-")
+	if err != nil {
+		return nil, err
+	}
+	img := image.New(checked, file.NewTempDirGenerator("sealyard-scan"), dir, image.WithManifest(t.rawMan))
+	u := &unpacked{image: img, target: t, cleanup: func() {
+		img.Cleanup()
+		os.RemoveAll(dir)
+	}}
+	if err := img.Read(image.WithLazyLayerSquashes(ctx)); err != nil {
+		u.cleanup()
+		return nil, err
+	}
+	return u, nil
+}
+
+// loadLicenses starts to build syft's licence scanner, a second of work that no file of the image is needed for. The
+// returned function waits for it and gives ctx with the scanner inside.
+func loadLicenses(ctx context.Context) func() (context.Context, error) {
+	var out context.Context
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out, err = syft.SetContextLicenseScanner(ctx, cataloging.DefaultLicenseConfig())
+	}()
+	return func() (context.Context, error) {
+		<-done
+		return out, err
+	}
+}
+
+// catalog finds the packages of an image with the catalogers that syft itself runs on images: no fewer, so that
+// coverage is syft's. What is left out are the catalogers of single files, whose inventory nothing here uses.
+func (s *scanner) catalog(ctx context.Context, img *unpacked, licenses func() (context.Context, error)) (*sbom.SBOM, error) {
+	withLicenses, err := licenses()
+	if err != nil {
+		return nil, err
+	}
+	src := stereoscopesource.New(img.image, stereoscopesource.ImageConfig{
+		Reference: s.opts.name() + "@" + img.target.digest.String(),
+	})
+	bom, err := syft.CreateSBOM(merged{Context: ctx, values: withLicenses}, src, s.catalogConfig())
+	if err != nil {
+		return nil, err
+	}
+	return bom, ctx.Err()
+}
+
+func (s *scanner) catalogConfig() *syft.CreateSBOMConfig {
+	cfg := syft.DefaultCreateSBOMConfig().WithTool("sealyard", s.opts.Version).WithoutFiles()
+	cfg.Relationships.PackageFileOwnership = false
+	// as grype does: symbols tell whether a Go binary holds the vulnerable function at all
+	cfg.Packages.Golang = cfg.Packages.Golang.WithCaptureSymbols(cataloging.SymbolScopeAll).
+		WithSearchRemoteLicenses(false).WithSearchLocalModCacheLicenses(false)
+	cfg.Packages.Golang.UsePackagesLib = false
+	cfg.Packages.JavaArchive = cfg.Packages.JavaArchive.WithUseNetwork(false)
+	cfg.Packages.JavaScript.SearchRemoteLicenses = false
+	cfg.Packages.Python.SearchRemoteLicenses = false
+	return cfg
+}
+
+// merged ends with Context and has the values of another one.
+type merged struct {
+	context.Context
+	values context.Context
+}
+
+func (m merged) Value(key any) any { return m.values.Value(key) }
+
+// user resolves the config's USER through the image's /etc/passwd.
+func (u *unpacked) user(raw string) (User, error) {
+	r, err := u.image.OpenPathFromSquash("/etc/passwd")
+	if err != nil {
+		return resolveUser(raw, nil), nil
+	}
+	passwd, err := io.ReadAll(io.LimitReader(r, maxPasswd+1))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return User{}, fmt.Errorf("/etc/passwd: %w", err)
+	}
+	if len(passwd) > maxPasswd {
+		return User{}, fmt.Errorf("/etc/passwd is larger than %d bytes", maxPasswd)
+	}
+	return resolveUser(raw, passwd), nil
+}
+
+// unreadable says in plain words what syft could not make sense of, sorted.
+func unreadable(bom *sbom.SBOM) []string {
+	var out []string
+	for at, reasons := range bom.Artifacts.Unknowns {
+		out = append(out, fmt.Sprintf("%q: %s", at.RealPath, strings.Join(reasons, "; ")))
+	}
+	sort.Strings(out)
+	return out
+}
+
+// packages gives the plain form of all packages, sorted by type, name, version and path.
+func packages(bom *sbom.SBOM) []Package {
+	out := []Package{}
+	for _, p := range bom.Artifacts.Packages.Sorted() {
+		layer, path := origin(p)
+		q := Package{Name: p.Name, Version: p.Version, Type: string(p.Type), PURL: p.PURL, Layer: layer, Path: path}
+		q.Source, q.SourceVersion = sourcePackage(p)
+		for _, l := range p.Licenses.ToSlice() {
+			if name := firstOf(l.SPDXExpression, l.Value); name != "" && !slices.Contains(q.Licenses, name) {
+				q.Licenses = append(q.Licenses, name)
+			}
+		}
+		sort.Strings(q.Licenses)
+		out = append(out, q)
+	}
+	slices.SortStableFunc(out, func(a, b Package) int {
+		return slices.Compare([]string{a.Type, a.Name, a.Version, a.Path}, []string{b.Type, b.Name, b.Version, b.Path})
+	})
+	return out
+}
+
+// origin tells which layer brought a package and which file shows it. All packages of a Debian image are listed in one
+// file that every installing layer rewrites, but dpkg also keeps files of each package's own, written only with it.
+func origin(p pkg.Package) (layer, path string) {
+	locations := p.Locations.ToSlice()
+	if len(locations) == 0 {
+		return "", ""
+	}
+	best := slices.IndexFunc(locations, func(l syftfile.Location) bool {
+		return l.Annotations[pkg.EvidenceAnnotationKey] == pkg.PrimaryEvidenceAnnotation
+	})
+	path = locations[max(best, 0)].RealPath
+	if p.Type == pkg.DebPkg {
+		own := slices.IndexFunc(locations, func(l syftfile.Location) bool {
+			return strings.HasPrefix(l.RealPath, "/var/lib/dpkg/info/")
+		})
+		if own >= 0 {
+			best = own
+		}
+	}
+	return locations[max(best, 0)].FileSystemID, path
+}
+
+func firstOf(words ...string) string {
+	for _, w := range words {
+		if w != "" {
+			return w
+		}
+	}
+	return ""
+}
