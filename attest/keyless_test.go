@@ -1,0 +1,367 @@
+package attest_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/digitorus/timestamp"
+	trustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/testing/ca"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/attest/attesttest"
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+const (
+	githubIssuer = "https://token.actions.githubusercontent.com"
+	workflow     = "acme/widget/.github/workflows/build.yml@refs/heads/main"
+	workflowSAN  = "https://github.com/" + workflow
+)
+
+// sigstore is an instance like GitHub's own: a certificate authority and a timestamp authority, no public log. It
+// checks no token: the certificates say what it is told to certify.
+type sigstore struct {
+	*httptest.Server
+	roots       func(t *testing.T, change func(*root.FulcioCertificateAuthority, *root.SigstoreTimestampingAuthority)) []byte
+	san, issuer string
+	clock       atomic.Pointer[time.Time] // of the timestamp authority
+	stall       chan struct{}             // a request to /stall waits for it
+}
+
+func newSigstore(t *testing.T) *sigstore {
+	t.Helper()
+	s := &sigstore{san: workflowSAN, issuer: githubIssuer, stall: make(chan struct{})}
+	s.at(time.Now())
+	rootCert, rootKey := must2(ca.GenerateRootCa())(t)
+	fulcio, fulcioKey := must2(ca.GenerateFulcioIntermediate(rootCert, rootKey))(t)
+	tsa, tsaKey := must2(ca.GenerateTSAIntermediate(rootCert, rootKey))(t)
+	clockKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	clock := must(ca.GenerateTSALeafCert(time.Now().Add(-5*time.Minute), clockKey, tsa, tsaKey))(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/v2/signingCert", func(w http.ResponseWriter, r *http.Request) { s.certify(w, r, fulcio, fulcioKey) })
+	mux.HandleFunc("POST /timestamp", func(w http.ResponseWriter, r *http.Request) { s.stamp(w, r, clock, clockKey) })
+	mux.HandleFunc("/stall/", func(http.ResponseWriter, *http.Request) { <-s.stall })
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(func() { close(s.stall); s.Close() })
+	s.roots = func(t *testing.T, change func(*root.FulcioCertificateAuthority, *root.SigstoreTimestampingAuthority)) []byte {
+		t.Helper()
+		start := time.Now().Add(-time.Hour)
+		f := &root.FulcioCertificateAuthority{Root: rootCert, Intermediates: []*x509.Certificate{fulcio}, ValidityPeriodStart: start, URI: s.URL}
+		c := &root.SigstoreTimestampingAuthority{Root: rootCert, Intermediates: []*x509.Certificate{tsa}, Leaf: clock, ValidityPeriodStart: start, URI: s.URL}
+		if change != nil {
+			change(f, c)
+		}
+		tr := must(root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{f}, nil, []root.TimestampingAuthority{c}, nil))(t)
+		return must(tr.MarshalJSON())(t)
+	}
+	return s
+}
+
+func (s *sigstore) at(now time.Time) { s.clock.Store(&now) }
+
+func (s *sigstore) certify(w http.ResponseWriter, r *http.Request, parent *x509.Certificate, parentKey crypto.Signer) {
+	var req struct {
+		PublicKeyRequest struct{ PublicKey struct{ Content string } }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+		http.Error(w, "bad request", http.StatusBadRequest)
+		return
+	}
+	block, _ := pem.Decode([]byte(req.PublicKeyRequest.PublicKey.Content))
+	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	san, _ := url.Parse(s.san)
+	issuer, _ := asn1.MarshalWithParams(s.issuer, "utf8")
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), URIs: []*url.URL{san}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(9 * time.Minute),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: issuer}},
+	}, parent, pub, parentKey)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	leaf := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	answer := map[string]any{"signedCertificateEmbeddedSct": map[string]any{"chain": map[string]any{"certificates": []string{leaf}}}}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (s *sigstore) stamp(w http.ResponseWriter, r *http.Request, cert *x509.Certificate, key crypto.Signer) {
+	body, _ := io.ReadAll(r.Body)
+	req, err := timestamp.ParseRequest(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer, err := (&timestamp.Timestamp{
+		HashAlgorithm: req.HashAlgorithm, HashedMessage: req.HashedMessage, Time: *s.clock.Load(), Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2},
+	}).CreateResponseWithOpts(cert, key, crypto.SHA256)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+	_, _ = w.Write(answer)
+}
+
+// config is a signing config with the given paths of fulcio and timestamp authority.
+func (s *sigstore) config(t *testing.T, fulcio, clock string) []byte {
+	t.Helper()
+	service := func(path string) []root.Service {
+		return []root.Service{{URL: s.URL + path, MajorAPIVersion: 1, ValidityPeriodStart: time.Now().Add(-time.Hour), Operator: "test"}}
+	}
+	anyone := root.ServiceConfiguration{Selector: trustroot.ServiceSelector_ANY}
+	sc := must(root.NewSigningConfig(root.SigningConfigMediaType02, service(fulcio), nil, nil, anyone, service(clock), anyone))(t)
+	return must(sc.MarshalJSON())(t)
+}
+
+func token(claims string) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".e30"
+}
+
+func githubToken(context.Context, string) (string, error) {
+	return token(`{"iss":"` + githubIssuer + `","sub":"repo:acme/widget:ref:refs/heads/main","job_workflow_ref":"` + workflow + `"}`), nil
+}
+
+func (s *sigstore) signer(t *testing.T) *attest.Keyless {
+	t.Helper()
+	return must(attest.NewKeyless(attest.KeylessOptions{Token: githubToken, SigningConfig: s.config(t, "", "/timestamp"), Now: time.Now()}))(t)
+}
+
+func exactly(san, issuer string) []attest.ExpectedIdentity {
+	return []attest.ExpectedIdentity{{SAN: san, Issuer: issuer}}
+}
+
+func trustIn(t *testing.T, rootJSON []byte, who []attest.ExpectedIdentity) *attest.Trust {
+	t.Helper()
+	return must(attest.LoadTrust(attest.TrustOptions{TrustedRoots: []attest.File{{Name: "trusted_root.json", Data: rootJSON}}, Identities: who}))(t)
+}
+
+// R41 R45: the conformance of Keyless, against an instance with certificate and timestamp authority.
+func TestKeylessSigner(t *testing.T) {
+	s := newSigstore(t)
+	attesttest.Signer(t, s.signer(t), trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer)))
+}
+
+// The conformance of Key.
+func TestKeySigner(t *testing.T) {
+	private, public := must2(attest.GenerateKey(nil))(t)
+	k := must(attest.NewKey(private, nil))(t)
+	trust := must(attest.LoadTrust(attest.TrustOptions{PublicKeys: []attest.File{{Name: "k.pub", Data: public}}}))(t)
+	attesttest.Signer(t, k, trust)
+}
+
+func bom(t *testing.T) attest.Statement {
+	t.Helper()
+	return must(attest.CycloneDX([]attest.Subject{{Digest: "sha256:" + strings.Repeat("a", 64)}}, []byte(`{"bomFormat":"CycloneDX","specVersion":"1.6"}`)))(t)
+}
+
+// R25 R45 R47 T22 T23: only the expected identity, vouched for by the trusted root at a trusted time, is believed.
+func TestKeylessTrust(t *testing.T) {
+	s, other := newSigstore(t), newSigstore(t)
+	st := bom(t)
+	good := must(s.signer(t).Sign(context.Background(), st))(t)
+	for name, c := range map[string]struct {
+		root []byte
+		who  attest.ExpectedIdentity
+		ok   bool
+	}{
+		"exact":               {s.roots(t, nil), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: githubIssuer}, true},
+		"whole pattern":       {s.roots(t, nil), attest.ExpectedIdentity{SANPattern: `https://github\.com/acme/widget/.*`, Issuer: githubIssuer}, true},
+		"second root of two":  {append(other.roots(t, nil), s.roots(t, nil)...), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: githubIssuer}, true},
+		"other workflow":      {s.roots(t, nil), attest.ExpectedIdentity{SAN: workflowSAN + "x", Issuer: githubIssuer}, false},
+		"other issuer":        {s.roots(t, nil), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: "https://gitlab.com"}, false},
+		"pattern of the head": {s.roots(t, nil), attest.ExpectedIdentity{SANPattern: `https://github\.com/acme/widget`, Issuer: githubIssuer}, false},
+		"pattern of the tail": {s.roots(t, nil), attest.ExpectedIdentity{SANPattern: `acme/widget/.*main`, Issuer: githubIssuer}, false},
+		"issuer of the head":  {s.roots(t, nil), attest.ExpectedIdentity{SAN: workflowSAN, IssuerPattern: `https://token\.actions`}, false},
+		"other instance":      {other.roots(t, nil), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: githubIssuer}, false},
+		"authority expired": {s.roots(t, func(f *root.FulcioCertificateAuthority, _ *root.SigstoreTimestampingAuthority) {
+			f.ValidityPeriodEnd = time.Now().Add(-time.Minute)
+		}), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: githubIssuer}, false},
+		"clock expired": {s.roots(t, func(_ *root.FulcioCertificateAuthority, c *root.SigstoreTimestampingAuthority) {
+			c.ValidityPeriodEnd = time.Now().Add(-time.Minute)
+		}), attest.ExpectedIdentity{SAN: workflowSAN, Issuer: githubIssuer}, false},
+	} {
+		v, err := trustIn(t, c.root, []attest.ExpectedIdentity{c.who}).Verify(good, st.Subjects()[0])
+		if c.ok != (err == nil) || (err != nil && !errors.Is(err, attest.ErrUntrusted)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := (attest.Identity{Kind: attest.KindKeyless, ID: workflowSAN, Issuer: githubIssuer}); c.ok && v.Signer() != want {
+			t.Errorf("%s: signer %+v", name, v.Signer())
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %q is not one line", name, err)
+		}
+	}
+	s.at(time.Now().Add(30 * time.Minute)) // after the certificate's ten minutes
+	late := must(s.signer(t).Sign(context.Background(), st))(t)
+	if _, err := trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer)).Verify(late, st.Subjects()[0]); !errors.Is(err, attest.ErrUntrusted) {
+		t.Errorf("signed after the certificate expired: %v", err)
+	}
+}
+
+// R45 T26: a bundle without its timestamp is not judged by the current time, although its certificate is still valid.
+func TestStrippedTimestamp(t *testing.T) {
+	s := newSigstore(t)
+	st := bom(t)
+	var b map[string]map[string]any
+	raw := map[string]json.RawMessage{}
+	good := must(s.signer(t).Sign(context.Background(), st))(t)
+	if err := json.Unmarshal(good, &raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(`{"m":`+string(raw["verificationMaterial"])+`}`), &b); err != nil {
+		t.Fatal(err)
+	}
+	if b["m"]["timestampVerificationData"] == nil {
+		t.Fatal("there is no timestamp to strip")
+	}
+	delete(b["m"], "timestampVerificationData")
+	raw["verificationMaterial"] = must(json.Marshal(b["m"]))(t)
+	stripped := must(json.Marshal(raw))(t)
+	_, err := trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer)).Verify(stripped, st.Subjects()[0])
+	if !errors.Is(err, attest.ErrUntrusted) || errors.Is(err, attest.ErrMalformed) {
+		t.Errorf("without timestamp: %v", err)
+	}
+}
+
+// A service that does not answer ends with the deadline, not with sigstore-go's own.
+func TestKeylessDeadline(t *testing.T) {
+	s := newSigstore(t)
+	for _, paths := range [][2]string{{"/stall", "/timestamp"}, {"", "/stall/x"}} {
+		k := must(attest.NewKeyless(attest.KeylessOptions{
+			Token: githubToken, SigningConfig: s.config(t, paths[0], paths[1]), Now: time.Now(), Timeout: 200 * time.Millisecond,
+		}))(t)
+		began := time.Now()
+		_, err := k.Sign(context.Background(), bom(t))
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 3*time.Second {
+			t.Errorf("%v: %v after %s", paths, err, took)
+		}
+	}
+}
+
+// R50 R51: a signing config that names nothing usable, or no source of time, is refused before anything is signed.
+func TestSigningConfig(t *testing.T) {
+	const valid = `"validFor":{"start":"2020-01-01T00:00:00Z"},"operator":"x"`
+	config := func(ca, log, tsa string) []byte {
+		list := func(s string) string {
+			if s == "" {
+				return "[]"
+			}
+			return fmt.Sprintf(`[{"url":"https://x.example",%s,"majorApiVersion":%s}]`, valid, s)
+		}
+		return []byte(`{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","caUrls":` + list(ca) + `,"rekorTlogUrls":` + list(log) +
+			`,"tsaUrls":` + list(tsa) + `,"rekorTlogConfig":{"selector":"ANY"},"tsaConfig":{"selector":"ANY"}}`)
+	}
+	for name, c := range map[string]struct {
+		config []byte
+		want   string
+	}{
+		"log v1":            {config("1", "1", ""), ""},
+		"log v2 and clock":  {config("1", "2", "1"), ""},
+		"clock":             {config("1", "", "1"), ""},
+		"log v2 alone":      {config("1", "2", ""), "gives no time"},
+		"no time":           {config("1", "", ""), "no source of time"},
+		"no authority":      {config("", "1", ""), "certificate authority"},
+		"version of tomorr": {config("9", "1", ""), "certificate authority"},
+		"log of tomorrow":   {config("1", "9", "1"), "transparency log"},
+		"not JSON":          {[]byte("x"), "signing config"},
+		"another type":      {[]byte(`{"mediaType":"x"}`), "media type"},
+	} {
+		_, err := attest.NewKeyless(attest.KeylessOptions{Token: githubToken, SigningConfig: c.config, Now: time.Now()})
+		if (c.want == "") != (err == nil) || (err != nil && (!strings.Contains(err.Error(), c.want) || !hint.IsMisuse(err))) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := attest.NewKeyless(attest.KeylessOptions{Token: githubToken, SigningConfig: config("1", "", "1"), Now: time.Unix(0, 0)}); err == nil {
+		t.Error("a service that is not valid yet was chosen")
+	}
+}
+
+// R93: what a token says about its bearer is read before signing; refusals of the token endpoint are errors.
+func TestTokens(t *testing.T) {
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer runner":
+			http.Error(w, `{"value":"not for you"}`, http.StatusUnauthorized)
+		case r.URL.Query().Get("api-version") != "2.0" || r.URL.Query().Get("audience") != "sigstore":
+			_, _ = io.WriteString(w, `{"value":""}`)
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]string{"value": "a.b.c"})
+		}
+	}))
+	defer endpoint.Close()
+	for name, c := range map[string]struct{ url, token, audience, want, err string }{
+		"granted":       {endpoint.URL + "?api-version=2.0", "runner", "sigstore", "a.b.c", ""},
+		"refused":       {endpoint.URL + "?api-version=2.0", "someone", "sigstore", "", "401"},
+		"empty":         {endpoint.URL, "runner", "sigstore", "", "without a token"},
+		"no permission": {"", "", "sigstore", "", "may not ask"},
+		"unreachable":   {"http://127.0.0.1:1", "runner", "sigstore", "", "refused"},
+	} {
+		got, err := attest.GitHubToken(c.url, c.token)(context.Background(), c.audience)
+		if got != c.want || (err == nil) != (c.err == "") || (err != nil && !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	s := newSigstore(t)
+	for claims, want := range map[string]string{
+		`{"iss":"i","job_workflow_ref":"a/b/.github/workflows/c.yml@refs/tags/v1"}`: "https://github.com/a/b/.github/workflows/c.yml@refs/tags/v1",
+		`{"iss":"i","email":"a@b.example"}`:                                         "a@b.example",
+		`{"iss":"i","sub":"x"}`:                                                     "",
+		`[]`:                                                                        "",
+	} {
+		k := must(attest.NewKeyless(attest.KeylessOptions{
+			Token:         func(context.Context, string) (string, error) { return token(claims), nil },
+			SigningConfig: s.config(t, "", "/timestamp"), Now: time.Now(),
+		}))(t)
+		id, err := k.Identity(context.Background())
+		if id.ID != want || (err == nil) != (want != "") || (want != "" && id.Issuer != "i") {
+			t.Errorf("%s: %+v, %v", claims, id, err)
+		}
+	}
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func must2[A, B any](a A, b B, err error) func(testing.TB) (A, B) {
+	return func(t testing.TB) (A, B) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, b
+	}
+}
