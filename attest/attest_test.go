@@ -171,7 +171,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		hint := shape.VerificationMaterial.PublicKey.Hint
 		if shape.MediaType != "application/vnd.dev.sigstore.bundle.v0.3+json" || shape.DSSEEnvelope.PayloadType != "application/vnd.in-toto+json" ||
-			len(shape.DSSEEnvelope.Signatures) != 1 || hint != foretold.ID || shape.DSSEEnvelope.Signatures[0].KeyID != hint {
+			len(shape.DSSEEnvelope.Signatures) != 1 || hint != signingKey().hint || !strings.HasPrefix(hint, "SHA256:") || shape.DSSEEnvelope.Signatures[0].KeyID != hint {
 			t.Errorf("%s: bundle of the wrong form: %+v", uri, shape)
 		}
 	}

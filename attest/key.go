@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"github.com/sigstore/cosign/v2/pkg/cosign"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore-go/pkg/sign"
@@ -30,6 +31,7 @@ type Key struct {
 	public  crypto.PublicKey
 	details signature.AlgorithmDetails
 	id      string
+	hint    string
 }
 
 // NewKey opens a cosign key file: PEM of type ENCRYPTED SIGSTORE (or COSIGN) PRIVATE KEY. As in cosign, a key that is
@@ -74,7 +76,11 @@ func newKey(sv signature.SignerVerifier) (*Key, error) {
 	if err != nil {
 		return nil, hint.Misuse(fmt.Errorf("private key: %w", err), "use ECDSA P-256, which `sealyard key generate` makes")
 	}
-	return &Key{signer: sv, public: pub, details: details, id: id}, nil
+	hinted, err := keyHint(pub)
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	return &Key{signer: sv, public: pub, details: details, id: id, hint: hinted}, nil
 }
 
 // GenerateKey makes a new ECDSA P-256 pair in cosign's file formats: the private key encrypted with the password,
@@ -106,7 +112,7 @@ func (k *Key) Sign(ctx context.Context, s Statement) (Bundle, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("sign %s: %w", s.predicateType, err)
 	}
-	b, err := seal(s, k.id, keypair{k}, sign.BundleOptions{Context: ctx})
+	b, err := seal(s, k.hint, keypair{k}, sign.BundleOptions{Context: ctx})
 	if err != nil {
 		return nil, fmt.Errorf("sign %s: %w", s.predicateType, err)
 	}
@@ -126,11 +132,15 @@ func keyID(pub crypto.PublicKey) (string, error) {
 	return hex.EncodeToString(h[:]), nil
 }
 
+// keyHint is the name of a key in bundles: hint and DSSE keyid (R44). It is OpenSSH's fingerprint, because the DSSE
+// library of sigstore-go, cosign and Kyverno skips a signature whose keyid is neither that nor empty.
+func keyHint(pub crypto.PublicKey) (string, error) { return dsse.SHA256KeyID(pub) }
+
 // keypair shows a Key to sigstore-go.
 type keypair struct{ k *Key }
 
 func (p keypair) GetHashAlgorithm() protocommon.HashAlgorithm { return p.k.details.GetProtoHashType() }
-func (p keypair) GetHint() []byte                             { return []byte(p.k.id) }
+func (p keypair) GetHint() []byte                             { return []byte(p.k.hint) }
 func (p keypair) GetPublicKey() crypto.PublicKey              { return p.k.public }
 func (p keypair) GetSigningAlgorithm() protocommon.PublicKeyDetails {
 	return p.k.details.GetSignatureAlgorithm()

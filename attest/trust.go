@@ -57,7 +57,7 @@ type Trust struct {
 }
 
 type trustedKey struct {
-	id        string
+	id, hint  string
 	verifiers []signature.Verifier // the algorithms in which this key may have signed
 }
 
@@ -135,11 +135,15 @@ func parseKey(block []byte) (trustedKey, error) {
 	if err != nil {
 		return trustedKey{}, err
 	}
+	hinted, err := keyHint(pub)
+	if err != nil {
+		return trustedKey{}, err
+	}
 	v, err := signature.LoadDefaultVerifier(pub)
 	if err != nil {
 		return trustedKey{}, err
 	}
-	k := trustedKey{id: id, verifiers: []signature.Verifier{v}}
+	k := trustedKey{id: id, hint: hinted, verifiers: []signature.Verifier{v}}
 	if _, ok := pub.(ed25519.PublicKey); ok { // cosign signs with the prehashed variant
 		ph, err := signature.LoadDefaultVerifier(pub, options.WithED25519ph())
 		if err != nil {

@@ -77,6 +77,9 @@ func open(raw []byte) (*bundle.Bundle, []byte, error) {
 	case len(envelope.GetSignatures()) != 1:
 		return nil, nil, fmt.Errorf("%d signatures, not 1", len(envelope.GetSignatures()))
 	}
+	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 { // which the decoder would skip, and JSON does not allow
+		return nil, nil, errors.New("payload: line break")
+	}
 	payload, err := base64.StdEncoding.Strict().AppendDecode(nil, encoded)
 	if err != nil {
 		return nil, nil, fmt.Errorf("payload: %w", err)
@@ -94,7 +97,7 @@ func open(raw []byte) (*bundle.Bundle, []byte, error) {
 func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (Identity, error) {
 	hinted := b.GetVerificationMaterial().GetPublicKey().GetHint()
 	keys := slices.Clone(t.keys)
-	slices.SortStableFunc(keys, func(x, y trustedKey) int { return order(y.id == hinted) - order(x.id == hinted) })
+	slices.SortStableFunc(keys, func(x, y trustedKey) int { return order(y.hint == hinted) - order(x.hint == hinted) })
 	// The pre-authentication encoding of DSSE, streamed: payloads may be megabytes.
 	head := "DSSEv1 " + strconv.Itoa(len(payloadType)) + " " + payloadType + " " + strconv.Itoa(len(payload)) + " "
 	sig := b.GetDsseEnvelope().GetSignatures()[0].GetSig()
