@@ -97,4 +97,3 @@ func mustJSON(t testing.TB, in Input) []byte {
 	}
 	return data
 }
-

@@ -38,14 +38,14 @@ digested(base) if regex.match(`^[0-9a-f]{64}$`, base.digest.sha256)
 #   id: base-unpinned
 #   severity: high
 #   controls: ["cis-docker-1.6.0:4.2", "cis-ssc-1.0:3.1.7", "sp800-190:4.1.5"]
-#   solution: Write FROM name:tag@sha256:... with the digest of the message.
+#   solution: Add the digest to the FROM line, such as FROM debian:12@sha256:...
 deny contains finding if {
 	settings.pinnedBases
 	some used in bases
 	not pinned(used.base)
 	finding := {
 		"rule": "base-unpinned",
-		"message": sprintf("base image %q is not pinned; it was %s", [shown(used.base), digest_text(used.base)]),
+		"message": sprintf("base image %q is not named by digest; this build took %s", [shown(used.base), digest_text(used.base)]),
 		"subject": used.base.uri,
 		"location": place(used),
 	}
@@ -78,15 +78,16 @@ deny contains finding if {
 }
 
 # repository is registry and path, docker.io/library/debian; undefined when the URI does not tell.
-repository(base) := qualified(urlquery.decode(name)) if {
+repository(base) := qualified(urlquery.decode(split(package_name(base), "@")[0]))
+
+repository(base) := qualified(regex.replace(split(image_name(base), "@")[0], `:[^:/]*$`, ""))
+
+package_name(base) := split(substring(base.uri, 11, -1), "?")[0] if {
 	startswith(base.uri, "pkg:docker/")
 	not contains(base.uri, "repository_url=")
-	name := split(split(substring(base.uri, 11, -1), "?")[0], "@")[0]
 }
 
-repository(base) := qualified(split(split(substring(base.uri, 15, -1), "@")[0], "?")[0]) if {
-	startswith(base.uri, "docker-image://")
-}
+image_name(base) := split(substring(base.uri, 15, -1), "?")[0] if startswith(base.uri, "docker-image://")
 
 qualified(name) := concat("/", ["docker.io/library", name]) if not contains(name, "/")
 
@@ -102,9 +103,14 @@ qualified(name) := concat("/", ["docker.io", name]) if {
 
 registry(host) if regex.match(`[.:]|^localhost$`, host)
 
-shown(base) := repository(base)
+# shown is what a Dockerfile would call the base.
+shown(base) := concat("", [repository(base), tag(base)])
 
 shown(base) := base.uri if not repository(base)
+
+tag(base) := concat("", [":", urlquery.decode(split(package_name(base), "@")[1])]) if {
+	contains(package_name(base), "@")
+} else := ""
 
 digest_text(base) := concat("", ["sha256:", base.digest.sha256]) if digested(base)
 

@@ -88,16 +88,16 @@ deny contains finding if {
 #   solution: Build without the entitlement, or grant it in the setting entitlements.
 deny contains finding if {
 	some i in provenances
-	some entitlement in used_entitlements(i)
+	some entitlement in granted(i)
 	not entitlement in settings.entitlements
 	finding := {
 		"rule": "build-entitlement",
-		"message": sprintf("the build used %q", [entitlement]),
-		"location": {"file": dockerfile(i), "line": 1},
+		"message": sprintf("the build was granted %q", [entitlement]),
+		"subject": entitlement,
 	}
 }
 
-used_entitlements(i) := {name | some name in definition(i).externalParameters.entitlements} | host_network(i)
+granted(i) := {name | some name in definition(i).externalParameters.entitlements} | host_network(i)
 
 host_network(i) := {"network.host"} if {
 	definition(i).externalParameters.network == "host"

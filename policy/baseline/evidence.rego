@@ -57,18 +57,23 @@ passes("cyclonedx", name, i) if sbom_passes("cyclonedx", name, i)
 
 passes("vulns", name, i) if vulns_passes(name, i)
 
+# required is what the setting asks for, and every kind that is there for some digest: a set with a gap was cut.
+required contains requirement if some requirement in settings.requiredEvidence
+
+required contains kind if some kind, _ in claims
+
 # METADATA
-# title: Required evidence exists for the index and every platform
+# title: Evidence exists for the index and every platform
 # description: >-
-#   Which kinds are required is the setting requiredEvidence. Evidence about one platform says nothing about
-#   another, nor about the index.
+#   Which kinds are required is the setting requiredEvidence; a kind that exists for one digest must exist for all.
+#   Evidence about one platform says nothing about another, nor about the index.
 # custom:
 #   id: evidence-missing
 #   severity: critical
 #   controls: ["slsa-1.2:build-l1", "cis-ssc-1.0:2.4.5", "ssdf-1.1:PS.3.2", "s2c2f:INV-1"]
 #   solution: Build and scan the image with sealyard, and fetch it with all that refers to it.
 deny contains finding if {
-	some requirement in settings.requiredEvidence
+	some requirement in required
 	some digest in digests
 	not claimed(requirement, digest)
 	finding := {

@@ -59,10 +59,8 @@ user(platform) := split(platform.config.user, ":")[0]
 
 # numbers beyond 2^31 wrap around in some runtimes, to 0 at worst.
 user_numbered(platform) if {
-	regex.match(`^[0-9]{1,10}$`, user(platform))
-	number := to_number(trim_left(user(platform), "0"))
-	number > 0
-	number < 2147483648
+	regex.match(`^0*[1-9][0-9]{0,9}$`, user(platform))
+	to_number(trim_left(user(platform), "0")) < 2147483648
 }
 
 user_named(platform) if {

@@ -2,13 +2,12 @@
 # evidence gives no reason against it. Everything is asked positively: what is missing does not hold.
 package sealyard
 
-import data.settings
 
 default allow := false
 
 allow if {
 	image_sound
-	every requirement in settings.requiredEvidence {
+	every requirement in required {
 		every digest in digests {
 			covered(requirement, digest)
 		}
