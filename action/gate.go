@@ -1,0 +1,290 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/build"
+	"github.com/sealyard/sealyard/internal/hint"
+	"github.com/sealyard/sealyard/oci"
+	"github.com/sealyard/sealyard/policy"
+	"github.com/sealyard/sealyard/scan"
+)
+
+// gate is one run of build: everything it was given, checked, and what has been made so far.
+type gate struct {
+	*session
+	plan     build.Plan
+	policies []*policy.Bundle
+	db       *scan.DB
+	signer   attest.Signer // nil: nobody signs
+	identity attest.Identity
+	tags     []string
+
+	stage      *stage
+	built      build.Result
+	scanned    scan.Report
+	dir        *oci.Dir
+	image      oci.Image
+	statements []attest.Statement
+	evidence   evidence
+	decision   policy.Decision
+}
+
+// runBuild is the whole gate, in order. Nothing leaves the machine before the last two steps.
+func runBuild(ctx context.Context, env Env, in values) error {
+	g := &gate{session: newSession(env, in, "build")}
+	return g.finish(g.run(ctx))
+}
+
+func (g *gate) run(ctx context.Context) error {
+	if err := g.prepare(ctx); err != nil {
+		return err
+	}
+	defer g.db.Close()
+	defer g.stage.discard()
+	if err := g.step(ctx, "build", g.build); err != nil {
+		return err
+	}
+	defer g.dir.Close()
+	if err := g.step(ctx, "scan", g.scan); err != nil {
+		return err
+	}
+	if err := g.step(ctx, "decide", g.decide); err != nil {
+		return err
+	}
+	if g.decision.Allowed && g.signer != nil {
+		if err := g.step(ctx, "sign", g.seal); err != nil {
+			return err
+		}
+	}
+	if err := g.stage.keep(); err != nil {
+		return err
+	}
+	g.report.Evidence = g.stage.target
+	if !g.decision.Allowed || !g.in.on("push") {
+		return nil
+	}
+	return g.step(ctx, "publish", g.publish)
+}
+
+// prepare reads and checks everything the run depends on, side by side, before anything is built.
+func (g *gate) prepare(ctx context.Context) error {
+	var err error
+	if g.plan, err = g.session.plan(); err != nil {
+		return err
+	}
+	if g.tags, err = g.references(); err != nil {
+		return err
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		g.signer, g.identity, err = g.identified(gctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		g.db, err = g.database(gctx)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	extra := map[string]any{}
+	if g.signer == nil {
+		extra["allowUnsigned"] = true
+	}
+	if g.policies, err = g.session.policies(ctx, extra); err != nil {
+		return err
+	}
+	g.stage, err = newStage(g.in.one("evidence-path"))
+	return err
+}
+
+// identified returns the signer and who it will have signed as.
+func (g *gate) identified(ctx context.Context) (attest.Signer, attest.Identity, error) {
+	signer, err := g.session.signer()
+	if err != nil || signer == nil {
+		return nil, attest.Identity{Kind: attest.KindNone}, err
+	}
+	f, ok := signer.(attest.Foreteller)
+	if !ok {
+		return nil, attest.Identity{}, fmt.Errorf("signer %T cannot say who signs", signer)
+	}
+	id, err := f.Identity(ctx)
+	return signer, id, err
+}
+
+// references checks the tags; publishing needs one.
+func (g *gate) references() ([]string, error) {
+	tags := g.in.all("tags")
+	for _, t := range tags {
+		ref, err := oci.ParseReference(t)
+		if err == nil && ref.Tag == "" {
+			err = hint.Misuse(fmt.Errorf("tag %q names a digest", t), "write it as REGISTRY/NAME:TAG")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("input tags: %w", err)
+		}
+	}
+	if len(tags) == 0 && g.in.on("push") {
+		return nil, hint.Misuse(fmt.Errorf("push without tags"), "name where to publish with tags: REGISTRY/NAME:TAG")
+	}
+	return tags, nil
+}
+
+func (g *gate) build(ctx context.Context) (string, error) {
+	log, done, err := g.foreign()
+	if err != nil {
+		return "", err
+	}
+	g.built, err = build.Image(ctx, g.plan, g.stage.dir, log)
+	if err := errors.Join(err, done()); err != nil {
+		return "", err
+	}
+	g.report.Dockerfile = g.built.Dockerfile
+	if g.dir, err = oci.OpenDir(g.stage.dir); err != nil {
+		return "", err
+	}
+	for _, m := range g.built.Manifests {
+		if err := g.stage.provenance(m.Platform, m.Provenance); err != nil {
+			return "", err
+		}
+	}
+	if len(g.built.Manifests) == 1 {
+		g.imageID = g.built.Manifests[0].Config
+	}
+	g.image, err = g.dir.Resolve(ctx, g.built.Digest)
+	return g.built.Digest, err
+}
+
+func (g *gate) scan(ctx context.Context) (string, error) {
+	var err error
+	g.scanned, err = scan.Layout(ctx, g.stage.dir, g.built.Digest, g.db, scan.Options{
+		Time: g.now, Name: g.imageName(), Version: version().Version,
+	})
+	if err != nil {
+		return "", err
+	}
+	p, err := g.provenance(g.plan, g.built, g.image, g.policies)
+	if err != nil {
+		return "", err
+	}
+	found, err := scanStatements(g.scanned, g.image)
+	g.statements = append([]attest.Statement{p}, found...)
+	return summarize(g.scanned), err
+}
+
+func (g *gate) decide(ctx context.Context) (string, error) {
+	claims, err := claimsOf(g.statements, g.identity)
+	if err != nil {
+		return "", err
+	}
+	g.evidence = evidence{image: g.image, claims: claims, policies: g.policies, time: g.now}
+	in, d, err := g.evidence.decide(ctx)
+	if err != nil {
+		return "", err
+	}
+	g.decision = d
+	g.report.Decision, g.report.Decided = d, true
+	g.describe(g.image, g.scanned, g.tags)
+	if err := g.stage.write(g.evidence, in, d, g.scanned); err != nil {
+		return "", err
+	}
+	return g.report.Verdict(), g.views(g.stage)
+}
+
+// seal signs and attaches every statement, then holds the sealed layout to the auditor's own verification: it must give the very
+// decision that was made.
+func (g *gate) seal(ctx context.Context) (string, error) {
+	d, err := g.evidence.decisionClaim(g.decision)
+	if err != nil {
+		return "", err
+	}
+	all := append(g.statements, d)
+	if err := seal(ctx, g.dir, g.signer, all, g.evidence); err != nil {
+		return "", err
+	}
+	if k, ok := g.signer.(*attest.Key); ok {
+		if err := g.stage.publicKey(k); err != nil {
+			return "", err
+		}
+		g.report.VerifyHint = "sealyard verify " + g.target() + " --key cosign.pub"
+	}
+	return fmt.Sprintf("%d statements", len(all)), g.audit(ctx, g.dir, g.image.Digest)
+}
+
+// audit runs the auditor's verification and insists on the decision of this run.
+func (g *gate) audit(ctx context.Context, store oci.Store, ref string) error {
+	trust, err := g.trustIn(g.signer, g.identity)
+	if err != nil {
+		return err
+	}
+	u, err := unseal(ctx, store, ref, trust, nil)
+	if err != nil {
+		return fmt.Errorf("verify what was sealed: %w", err)
+	}
+	if !u.decision.Allowed {
+		return fmt.Errorf("verify what was sealed: the auditor's decision is another one: %s", messages(u.decision))
+	}
+	return nil
+}
+
+// publish pushes by digest to every repository, verifies what each of them now serves, and only then moves the tags.
+func (g *gate) publish(ctx context.Context) (string, error) {
+	remote, err := g.remote()
+	if err != nil {
+		return "", err
+	}
+	defer remote.Close()
+	seen := map[string]bool{}
+	for _, tag := range g.tags {
+		ref, err := oci.ParseReference(tag)
+		if err != nil {
+			return "", err
+		}
+		if seen[ref.Repository] {
+			continue
+		}
+		seen[ref.Repository] = true
+		if err := remote.Push(ctx, g.dir, g.image, ref.Repository); err != nil {
+			return "", err
+		}
+		repo, err := remote.Repository(ref.Repository + "@" + g.image.Digest)
+		if err != nil {
+			return "", err
+		}
+		if err := g.audit(ctx, repo, ""); err != nil {
+			return "", fmt.Errorf("%s: %w", ref.Repository, err)
+		}
+	}
+	if err := remote.Tag(ctx, g.image, g.tags); err != nil {
+		return "", err
+	}
+	g.report.Published = g.tags
+	return strings.Join(g.tags, ", "), nil
+}
+
+// target is what a reader of the report would verify: the first tag when it is published, else the evidence.
+func (g *gate) target() string {
+	if g.in.on("push") {
+		return g.tags[0]
+	}
+	return g.stage.target
+}
+
+// imageName is what the image is called, without its tag.
+func (g *gate) imageName() string {
+	if len(g.tags) == 0 {
+		return ""
+	}
+	ref, err := oci.ParseReference(g.tags[0])
+	if err != nil {
+		return ""
+	}
+	return ref.Repository
+}

@@ -1,0 +1,177 @@
+package action
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// kind says how the text of an input is split.
+type kind int
+
+const (
+	text kind = iota // one single-line value
+	flag             // true or false
+	list             // one value per line; repeatable on the command line
+	csv              // one value per line or comma; repeatable on the command line
+)
+
+// An input is one row of the table that action.yml, the command-line flags and the README table are made of.
+type input struct {
+	name  string
+	kind  kind
+	value string // default
+	help  string
+	on    string // the commands that take it, space separated
+	alias string // another flag name people type, such as build-arg for build-args
+	short string // one-letter flag
+	// instead is set on inputs of other actions that are not supported: it says what to use.
+	instead string
+	secret  bool // the value is masked in every output
+}
+
+// inputs is the one list of everything a user can set. The first group keeps docker/build-push-action's names.
+func inputs() []input {
+	return slices.Concat(buildInputs(), gateInputs(), signInputs(), registryInputs(), reportInputs(), refusedInputs())
+}
+
+func buildInputs() []input {
+	const b = "build"
+	return []input{
+		{name: "context", value: ".", on: b, help: "build context: a directory or a git URL (https://host/repo.git#ref:subdir)"},
+		{name: "file", on: b, short: "f", help: "Dockerfile, relative to the working directory (default: Dockerfile in the context)"},
+		{name: "tags", kind: csv, on: b, alias: "tag", short: "t", help: "image references to publish, such as ghcr.io/acme/app:1.2"},
+		{name: "push", kind: flag, value: "false", on: b, help: "publish the image when the decision is allow; needs a signer"},
+		{name: "platforms", kind: csv, on: b, alias: "platform", help: "target platforms, such as linux/amd64,linux/arm64"},
+		{name: "target", on: b, help: "stage of the Dockerfile to build"},
+		{name: "build-args", kind: list, on: b, alias: "build-arg", help: "build arguments, NAME=value; never secrets: they end up in provenance"},
+		{name: "build-contexts", kind: list, on: b, alias: "build-context", help: "named contexts, NAME=path, docker-image://, oci-layout:// or a git URL"},
+		{name: "secrets", kind: list, on: b, alias: "secret", help: "build secrets, ID=value", secret: true},
+		{name: "secret-envs", kind: csv, on: b, alias: "secret-env", help: "build secrets from the environment, ID=VARIABLE"},
+		{name: "secret-files", kind: list, on: b, alias: "secret-file", help: "build secrets from files, ID=path"},
+		{name: "ssh", kind: list, on: b, help: "ssh agent socket or keys to expose, default or ID=path"},
+		{name: "labels", kind: list, on: b, alias: "label", help: "image labels, NAME=value"},
+		{name: "annotations", kind: list, on: b, alias: "annotation", help: "OCI annotations, [type[platform]:]NAME=value"},
+		{name: "cache-from", kind: list, on: b, help: "caches to read, such as type=registry,ref=host/repo:cache"},
+		{name: "cache-to", kind: list, on: b, help: "caches to write; a failing cache never fails the build unless ignore-error=false"},
+		{name: "no-cache", kind: flag, value: "false", on: b, help: "build every step anew"},
+		{name: "no-cache-filters", kind: csv, on: b, alias: "no-cache-filter", help: "stages to build anew"},
+		{name: "pull", kind: flag, value: "false", on: b, help: "resolve base images again even when they are cached"},
+		{name: "network", on: b, help: "network of RUN steps: default, none or host (host needs allow: network.host)"},
+		{name: "allow", kind: csv, on: b, help: "entitlements: network.host, security.insecure; the policy sees them and denies by default"},
+		{name: "add-hosts", kind: csv, on: b, alias: "add-host", help: "extra host entries for RUN steps, NAME:IP"},
+		{name: "shm-size", on: b, help: "size of /dev/shm in RUN steps, such as 128m"},
+		{name: "ulimit", kind: list, on: b, help: "limits of RUN steps, such as nofile=1024:2048"},
+		{name: "cgroup-parent", on: b, help: "parent cgroup of RUN steps"},
+		{name: "provenance", on: b, value: "mode=min", help: "detail of BuildKit's own provenance kept beside ours: mode=min or mode=max"},
+		{name: "source-date-epoch", on: b, help: "Unix seconds for every time in the image, so that two builds give one digest (default: SOURCE_DATE_EPOCH)"},
+		{name: "buildkit-host", kind: csv, on: b, help: "BuildKit to use instead of the built-in engine: unix, tcp, docker-container, kube-pod or ssh address; several as PLATFORM=ADDRESS"},
+		{name: "buildkit-tls-dir", on: b, help: "directory with ca.pem, cert.pem and key.pem for tcp BuildKit addresses"},
+		{name: "engine-state", on: b, help: "directory of the built-in engine's cache (default: sealyard/engine in the user's cache directory)"},
+		{name: "progress", value: "auto", on: b, help: "build progress: auto, plain, tty or quiet"},
+		{name: "github-token", on: b, secret: true, help: "token for a private git context (secret GIT_AUTH_TOKEN)"},
+	}
+}
+
+func gateInputs() []input {
+	const d, s = "build scan verify", "build scan"
+	return []input{
+		{name: "policy", kind: list, on: d, help: "policy bundles, each a directory or tar.gz; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
+		{name: "policy-data", on: d, help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "severity-cutoff", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
+		{name: "only-fixed", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
+		{name: "mode", value: "enforce", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
+		{name: "db", on: s, help: "vulnerability database directory (default: sealyard/db in the user's cache directory)"},
+		{name: "db-url", on: s, help: "mirror to update the database from when there is none or it is too old"},
+		{name: "db-max-age", value: "120h", on: s, help: "oldest database that is used, judged at the time of the run"},
+	}
+}
+
+func signInputs() []input {
+	const b, v = "build", "verify"
+	return []input{
+		{name: "sign", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token, else none)"},
+		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
+		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
+		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
+		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
+		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
+		{name: "certificate-identity", on: v, help: "identity the certificate must name exactly"},
+		{name: "certificate-oidc-issuer", on: v, help: "issuer the certificate must name exactly"},
+	}
+}
+
+func registryInputs() []input {
+	const r = "build scan verify inspect fetch"
+	return []input{
+		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
+		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
+		{name: "registry-password", on: r, secret: true, help: "password for registry-username"},
+		{name: "plain-http", kind: csv, on: r, help: "registry hosts to reach without TLS (loopback always is)"},
+		{name: "timeout", value: "1h", on: r, help: "longest time for the whole run"},
+	}
+}
+
+func reportInputs() []input {
+	const d, b = "build scan verify", "build scan"
+	return []input{
+		{name: "evidence-path", value: "sealyard-evidence", on: b, help: "directory for the image, its evidence and the decision"},
+		{name: "format", value: "text", on: d + " inspect", help: "report on standard output: text or json"},
+		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
+		{name: "summary", kind: flag, value: "true", on: d, help: "write the job summary on GitHub"},
+	}
+}
+
+// refusedInputs are the inputs of docker/build-push-action and anchore/scan-action that have no place here.
+func refusedInputs() []input {
+	row := func(name, instead string) input { return input{name: name, on: "build scan", instead: instead} }
+	return []input{
+		row("attests", "nothing: provenance and SBOMs are always made and signed"),
+		row("builder", "buildkit-host: the address of a BuildKit"),
+		row("call", "docker buildx build --call"),
+		row("load", "the OCI layout in evidence-path"),
+		row("outputs", "push, or the OCI layout in evidence-path"),
+		row("sbom", "nothing: SPDX and CycloneDX are always made, per platform"),
+		row("image", "the command sealyard scan REFERENCE"),
+		row("path", "an image: sealyard looks at images, not source trees"),
+		row("fail-build", "mode: warn"),
+		row("output-format", "evidence-path: every format is written there at once"),
+		row("output-file", "sarif-file"),
+		row("add-cpes-if-none", "nothing: packages are matched by their ecosystem"),
+		row("by-cve", "nothing: findings carry their aliases"),
+		row("grype-version", "a release of sealyard: the scanner is built in"),
+		row("vex", "policy-data"),
+		row("config", "policy-data"),
+		row("cache-db", "db: keep that directory with your cache step"),
+	}
+}
+
+func (in input) takes(command string) bool {
+	return in.instead == "" && slices.Contains(strings.Fields(in.on), command)
+}
+
+// split turns the text of an input into its values, as the runner passes it: a line each, for csv also a comma each.
+func (in input) split(s string) []string {
+	cut := func(r rune) bool { return r == '\n' || (in.kind == csv && r == ',') }
+	var out []string
+	for v := range strings.FieldsFuncSeq(s, cut) {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// check refuses what no input may hold: control characters, and line breaks where one value is expected (T1).
+func (in input) check(value string) error {
+	for _, r := range value {
+		multi := in.kind == list || in.kind == csv || in.secret
+		if r == '\n' && multi || r == '\r' && multi || r == '\t' {
+			continue
+		}
+		if r < ' ' || r == 0x7f {
+			return fmt.Errorf("input %q holds the control character %q", in.name, r)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,275 @@
+package action
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
+	"github.com/sealyard/sealyard/policy"
+	"github.com/sealyard/sealyard/scan"
+)
+
+// baselineWord names the built-in policy in the policy input.
+const baselineWord = "baseline"
+
+// maxFile bounds the small files that inputs name: keys, settings, trusted roots.
+const maxFile = 4 << 20
+
+// policies loads the bundles that must all allow. extra are baseline settings that follow from the command itself.
+func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy.Bundle, error) {
+	data, err := s.settings(extra)
+	if err != nil {
+		return nil, err
+	}
+	sources := s.in.all("policy")
+	if len(sources) == 0 {
+		sources = []string{baselineWord}
+	}
+	var out []*policy.Bundle
+	for _, src := range sources {
+		var b *policy.Bundle
+		if src == baselineWord {
+			b, err = policy.Baseline(policy.LoadOptions{Data: data})
+		} else {
+			b, err = policy.Load(ctx, src, policy.LoadOptions{})
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// settings merges the policy-data file with the inputs that are settings of the baseline.
+func (s *session) settings(extra map[string]any) ([]byte, error) {
+	doc := map[string]any{}
+	if name := s.in.one("policy-data"); name != "" {
+		raw, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.UnmarshalStrict(raw, &doc); err != nil {
+			return nil, hint.Misuse(fmt.Errorf("policy data %q: %w", name, err), "write one setting per line, such as severity: high")
+		}
+	}
+	for k, v := range extra {
+		if _, given := doc[k]; !given {
+			doc[k] = v
+		}
+	}
+	if v := s.in.one("severity-cutoff"); v != "" {
+		doc["severity"] = v
+	}
+	if v := s.in.one("only-fixed"); v != "" {
+		doc["onlyFixed"] = v == "true"
+	}
+	if v := s.in.one("db-max-age"); v != "" && v != defaults("build").one("db-max-age") {
+		age, err := s.in.duration("db-max-age")
+		if err != nil {
+			return nil, err
+		}
+		doc["dbMaxAgeDays"] = age.Hours() / 24
+	}
+	return json.Marshal(doc)
+}
+
+// database opens the vulnerability database, after updating it from a mirror when it cannot be used and one is named.
+func (s *session) database(ctx context.Context) (*scan.DB, error) {
+	age, err := s.in.duration("db-max-age")
+	if err != nil {
+		return nil, err
+	}
+	root, err := s.dbRoot()
+	if err != nil {
+		return nil, err
+	}
+	db, err := scan.OpenDB(root, s.now, age)
+	mirror := s.in.one("db-url")
+	if err == nil || mirror == "" {
+		return db, err
+	}
+	fmt.Fprintf(s.log, "=> updating the vulnerability database: %v\n", err)
+	if _, err := scan.Update(ctx, mirror, root, scan.UpdateOptions{}); err != nil {
+		return nil, err
+	}
+	return scan.OpenDB(root, s.now, age)
+}
+
+func (s *session) dbRoot() (string, error) {
+	if dir := s.in.one("db"); dir != "" {
+		return dir, nil
+	}
+	return s.env.cache("db")
+}
+
+// signer returns who signs, or nil when nobody does.
+func (s *session) signer() (attest.Signer, error) {
+	how := s.in.one("sign")
+	if how == "" {
+		switch {
+		case s.in.one("key") != "":
+			how = "key"
+		case s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "" && s.in.one("signing-config") != "":
+			how = "keyless"
+		default:
+			how = "none"
+		}
+	}
+	switch how {
+	case "none":
+		if s.in.on("push") {
+			return nil, hint.Misuse(errors.New("push without a signer: nothing is published unsigned"), "give a key, made with sealyard key generate, or leave out push")
+		}
+		return nil, nil
+	case "key":
+		return s.keySigner()
+	case "keyless":
+		return s.keylessSigner()
+	default:
+		return nil, hint.Misuse(fmt.Errorf("input sign: %q is none of key, keyless, none", how), "write sign: key")
+	}
+}
+
+func (s *session) keySigner() (attest.Signer, error) {
+	name := s.in.one("key")
+	if name == "" {
+		return nil, hint.Misuse(errors.New("sign: key, but no key is given"), "make one with sealyard key generate")
+	}
+	pem, err := s.keyFile(name)
+	if err != nil {
+		return nil, err
+	}
+	password, err := s.password("Password of " + name + ": ")
+	if err != nil {
+		return nil, err
+	}
+	k, err := attest.NewKey(pem, password)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", name, err)
+	}
+	return k, nil
+}
+
+// keyFile reads a key from a file, or from the environment variable that env://NAME names.
+func (s *session) keyFile(name string) ([]byte, error) {
+	variable, ok := strings.CutPrefix(name, "env://")
+	if !ok {
+		return readFile(name)
+	}
+	v, set := s.env.lookup(variable)
+	if !set || v == "" {
+		return nil, hint.Misuse(fmt.Errorf("key %q: the environment variable is not set", name), "set %s in the step's env", variable)
+	}
+	return []byte(v), nil
+}
+
+// password finds the password of a key: the inputs, COSIGN_PASSWORD, or a question on the terminal.
+func (s *session) password(prompt string) ([]byte, error) {
+	if v := s.in.one("key-password"); v != "" {
+		return []byte(v), nil
+	}
+	if name := s.in.one("key-password-file"); name != "" {
+		raw, err := readFile(name)
+		return bytes.TrimRight(raw, "\r\n"), err
+	}
+	if v, ok := s.env.lookup("COSIGN_PASSWORD"); ok {
+		return []byte(v), nil
+	}
+	tty, ok := s.env.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(tty.Fd())) {
+		return nil, hint.Misuse(errors.New("the key's password is not given"), "set COSIGN_PASSWORD (empty for a key without one), key-password or key-password-file")
+	}
+	fmt.Fprint(s.env.Stderr, prompt)
+	p, err := term.ReadPassword(int(tty.Fd()))
+	fmt.Fprintln(s.env.Stderr)
+	if err != nil {
+		return nil, fmt.Errorf("read the password: %w", err)
+	}
+	return p, nil
+}
+
+func (s *session) keylessSigner() (attest.Signer, error) {
+	name := s.in.one("signing-config")
+	if name == "" {
+		return nil, hint.Misuse(errors.New("sign: keyless needs to know which services to sign with"), "give a Sigstore signing config file as signing-config")
+	}
+	config, err := readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return attest.NewKeyless(attest.KeylessOptions{
+		Token:         attest.GitHubToken(s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
+		SigningConfig: config, Now: s.now, Timeout: time.Minute,
+	})
+}
+
+// trust says whom verify believes: a public key, or a trusted root and an identity.
+func (s *session) trust() (*attest.Trust, error) {
+	var o attest.TrustOptions
+	if name := s.in.one("key"); name != "" {
+		pem, err := s.keyFile(name)
+		if err != nil {
+			return nil, err
+		}
+		o.PublicKeys = []attest.File{{Name: name, Data: pem}}
+	}
+	for _, name := range s.in.all("trusted-root") {
+		raw, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
+	}
+	if san, issuer := s.in.one("certificate-identity"), s.in.one("certificate-oidc-issuer"); cmp.Or(san, issuer) != "" {
+		o.Identities = []attest.ExpectedIdentity{{SAN: san, Issuer: issuer}}
+	}
+	return attest.LoadTrust(o)
+}
+
+// trustIn says whom to believe when the gate checks what a signer just signed: that signer and nobody else.
+func (s *session) trustIn(signer attest.Signer, id attest.Identity) (*attest.Trust, error) {
+	if k, ok := signer.(*attest.Key); ok {
+		pem, err := k.PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		return attest.LoadTrust(attest.TrustOptions{PublicKeys: []attest.File{{Name: "the signing key", Data: pem}}})
+	}
+	o := attest.TrustOptions{Identities: []attest.ExpectedIdentity{{SAN: id.ID, Issuer: id.Issuer}}}
+	for _, name := range s.in.all("trusted-root") {
+		raw, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
+	}
+	return attest.LoadTrust(o)
+}
+
+// readFile reads a small file that an input names.
+func readFile(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, hint.Misuse(fmt.Errorf("read %q: %w", name, errors.Unwrap(err)), "check the path; it is relative to the working directory")
+	case !info.Mode().IsRegular() || info.Size() > maxFile:
+		return nil, hint.Misuse(fmt.Errorf("read %q: not a regular file of at most %d bytes", name, maxFile), "check the path")
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", name, err)
+	}
+	return raw, nil
+}

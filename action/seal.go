@@ -1,0 +1,370 @@
+package action
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/oci"
+	"github.com/sealyard/sealyard/policy"
+)
+
+// Types of what is attached to an image.
+const (
+	typeBundle = "application/vnd.dev.sigstore.bundle.v0.3+json" // a signed statement (R53)
+	typePolicy = "application/vnd.sealyard.policy.v1"            // the policy bundles that decided, bound by digest in the decision
+	typeLayer  = "application/vnd.oci.image.layer.v1.tar+gzip"
+)
+
+// Names in the configuration of a decision claim: what the decision was made from, each by digest.
+const (
+	namedPolicy = "policy:"
+	namedClaim  = "claim:"
+)
+
+func sha256of(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// evidence is what a decision is made from.
+type evidence struct {
+	image    oci.Image
+	claims   []policy.Claim
+	policies []*policy.Bundle
+	time     time.Time
+}
+
+// decide asks every bundle about the evidence.
+func (e evidence) decide(ctx context.Context) (policy.Input, policy.Decision, error) {
+	facts, err := imageFacts(e.image)
+	if err != nil {
+		return policy.Input{}, policy.Decision{}, err
+	}
+	in := policy.Input{SchemaVersion: policy.SchemaVersion, Time: e.time, Image: facts, Claims: e.claims}
+	d, err := policy.DecideAll(ctx, e.policies, in)
+	return in, d, err
+}
+
+// decisionClaim makes the statement that binds a decision to everything it was made from.
+func (e evidence) decisionClaim(d policy.Decision) (attest.Statement, error) {
+	doc, err := d.JSON()
+	if err != nil {
+		return attest.Statement{}, err
+	}
+	facts := attest.DecisionFacts{
+		Subjects: wholeImage(e.image), Allowed: d.Allowed, Input: d.InputDigest, Time: d.Time, Document: doc,
+	}
+	for _, b := range e.policies {
+		facts.Policies = append(facts.Policies, attest.Reference{Name: namedPolicy + b.Name(), Digest: sha256of(b.Archive())})
+	}
+	for _, c := range e.claims {
+		facts.Policies = append(facts.Policies, attest.Reference{Name: namedClaim + c.PredicateType, Digest: c.Digest})
+	}
+	for _, r := range d.Rules {
+		switch r.Outcome {
+		case policy.OutcomePass:
+			facts.Passed = append(facts.Passed, r.Bundle+"."+r.Rule)
+		case policy.OutcomeWarn:
+			facts.Warned = append(facts.Warned, r.Bundle+"."+r.Rule)
+		case policy.OutcomeDeny:
+			facts.Failed = append(facts.Failed, r.Bundle+"."+r.Rule)
+		}
+	}
+	return attest.Decision(facts)
+}
+
+// wholeImage names the index and every runnable manifest: the subjects of a claim about the image as a whole (R54).
+func wholeImage(img oci.Image) []attest.Subject {
+	out := []attest.Subject{{Name: "index", Digest: img.Digest}}
+	for _, p := range img.Platforms {
+		out = append(out, attest.Subject{Name: p.Platform, Digest: p.Digest})
+	}
+	return out
+}
+
+// seal signs every statement side by side and attaches each bundle to every subject it names, and the policies to the index.
+func seal(ctx context.Context, dir *oci.Dir, signer attest.Signer, statements []attest.Statement, e evidence) error {
+	bundles := make([]attest.Bundle, len(statements))
+	group, gctx := errgroup.WithContext(ctx)
+	for i, st := range statements {
+		group.Go(func() (err error) {
+			bundles[i], err = signer.Sign(gctx, st)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	created := e.time.UTC().Format(time.RFC3339)
+	for i, st := range statements {
+		for _, subject := range st.Subjects() {
+			_, err := dir.Attach(ctx, subject, oci.Artifact{Type: typeBundle, Annotations: map[string]string{
+				"dev.sigstore.bundle.content":       "dsse-envelope",
+				"dev.sigstore.bundle.predicateType": st.PredicateType(),
+				"org.opencontainers.image.created":  created,
+			}, Layers: []oci.Layer{{MediaType: typeBundle, Content: bundles[i]}}})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	art := oci.Artifact{Type: typePolicy, Annotations: map[string]string{"org.opencontainers.image.created": created}}
+	for _, b := range e.policies {
+		art.Layers = append(art.Layers, oci.Layer{
+			MediaType: typeLayer, Content: b.Archive(), Annotations: map[string]string{"org.opencontainers.image.title": b.Name() + ".tar.gz"},
+		})
+	}
+	_, err := dir.Attach(ctx, e.image.Digest, art)
+	return err
+}
+
+// rejection is an attached bundle that is not a claim, and why.
+type rejection struct {
+	Digest string `json:"digest"` // of the attached manifest
+	Reason string `json:"reason"`
+}
+
+// unsealed is what verifying finds.
+type unsealed struct {
+	evidence
+	verified []attest.Verified   // every claim that holds, each once
+	places   map[string][]string // claim digest => the digests it is attached to
+	record   record              // the newest decision among them
+	input    policy.Input
+	decision policy.Decision // made again from the claims; denies when the seal is broken
+	rejected []rejection
+}
+
+// unseal is the auditor's verification, the same for a registry, a directory and a tar. Every attached bundle is verified; the
+// newest verified decision says which claims were judged, when and by which policies; and the decision is made again. With
+// own policies the image is held to those instead. What does not verify is no claim: it is kept in rejected and otherwise ignored.
+func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trust, own []*policy.Bundle) (unsealed, error) {
+	var u unsealed
+	var err error
+	if u.image, err = store.Resolve(ctx, ref); err != nil {
+		return u, err
+	}
+	if err := u.gather(ctx, store, trust); err != nil {
+		return u, err
+	}
+	if u.record, err = newest(u.verified, u.image); err != nil {
+		u.decision = broken(policy.Decision{}, err.Error(), u.rejected)
+		return u, nil
+	}
+	u.time, u.policies = u.record.time, own
+	missing, err := u.pick()
+	if err != nil {
+		return u, err
+	}
+	if len(own) == 0 {
+		if u.policies, err = u.record.policies(ctx, store, u.image.Digest); err != nil {
+			return u, err
+		}
+	}
+	if u.input, u.decision, err = u.decide(ctx); err != nil {
+		return u, err
+	}
+	for _, m := range missing {
+		u.decision = broken(u.decision, fmt.Sprintf("the claim %s %s that the decision was made from is not there", strings.TrimPrefix(m.Name, namedClaim), m.Digest), u.rejected)
+	}
+	if len(own) == 0 && len(missing) == 0 {
+		return u, u.compare()
+	}
+	return u, nil
+}
+
+// compare holds the decision made again to the one that was signed. Only the engine's version may differ.
+func (u *unsealed) compare() error {
+	again := u.decision
+	again.Bundles = slices.Clone(again.Bundles)
+	for i := range again.Bundles {
+		if i < len(u.record.decision.Bundles) {
+			again.Bundles[i].Engine = u.record.decision.Bundles[i].Engine
+		}
+	}
+	doc, err := again.JSON()
+	if err != nil {
+		return err
+	}
+	if string(doc) != string(u.record.document) {
+		u.decision = broken(u.decision, "the recorded decision is not the one that these claims and policies give", nil)
+	}
+	return nil
+}
+
+// gather verifies every bundle attached to the index and to every runnable manifest.
+func (u *unsealed) gather(ctx context.Context, store oci.Store, trust *attest.Trust) error {
+	u.places = map[string][]string{}
+	for _, subject := range wholeImage(u.image) {
+		attached, err := store.Attached(ctx, subject.Digest, typeBundle)
+		if err != nil {
+			return err
+		}
+		for _, a := range attached {
+			v, err := verifyOne(trust, a, subject.Digest)
+			if err != nil {
+				u.rejected = append(u.rejected, rejection{Digest: a.Digest, Reason: err.Error()})
+				continue
+			}
+			if len(u.places[v.Digest()]) == 0 {
+				u.verified = append(u.verified, v)
+			}
+			u.places[v.Digest()] = append(u.places[v.Digest()], subject.Digest)
+		}
+	}
+	slices.SortFunc(u.verified, func(a, b attest.Verified) int { return cmp.Compare(a.Digest(), b.Digest()) })
+	slices.SortFunc(u.rejected, func(a, b rejection) int { return cmp.Compare(a.Digest, b.Digest) })
+	return nil
+}
+
+func verifyOne(trust *attest.Trust, a oci.Artifact, subject string) (attest.Verified, error) {
+	if len(a.Layers) != 1 {
+		return attest.Verified{}, fmt.Errorf("%d layers where a bundle has one", len(a.Layers))
+	}
+	return trust.Verify(a.Layers[0].Content, subject)
+}
+
+// pick turns the claims that the decision names into what rules see, and returns those that are not there.
+func (u *unsealed) pick() (missing []attest.Reference, err error) {
+	for _, ref := range u.record.claims {
+		i := slices.IndexFunc(u.verified, func(v attest.Verified) bool { return v.Digest() == ref.Digest })
+		if i < 0 || !u.everywhere(u.verified[i]) {
+			missing = append(missing, ref)
+			continue
+		}
+		c, err := claim(u.verified[i], u.verified[i].Signer())
+		if err != nil {
+			return nil, err
+		}
+		u.claims = append(u.claims, c)
+	}
+	return missing, nil
+}
+
+// everywhere reports whether a claim is attached to each part of the image that it is about (R54).
+func (u *unsealed) everywhere(v attest.Verified) bool {
+	for _, part := range wholeImage(u.image) {
+		if slices.Contains(v.Subjects(), part.Digest) && !slices.Contains(u.places[v.Digest()], part.Digest) {
+			return false
+		}
+	}
+	return true
+}
+
+// broken denies because the seal does not hold, whatever the policy says.
+func broken(d policy.Decision, why string, rejected []rejection) policy.Decision {
+	for _, r := range rejected {
+		why += fmt.Sprintf("; %s: %s", r.Digest, r.Reason)
+	}
+	d.Allowed = false
+	d.Denials = append(slices.Clone(d.Denials), policy.Finding{
+		Rule: "seal", Bundle: "sealyard", Title: "The evidence is not whole", Severity: policy.SeverityCritical, Message: why,
+		Solution: "get the image and everything attached to it again from where it was published; if it is the same there, do not use it",
+	})
+	return d
+}
+
+// record is what a verified decision claim says.
+type record struct {
+	time     time.Time
+	document []byte // the decision, as signed
+	decision policy.Decision
+	claims   []attest.Reference
+	bundles  []attest.Reference
+}
+
+// newest returns the newest verified decision about the whole image: its index and every runnable manifest.
+func newest(verified []attest.Verified, img oci.Image) (record, error) {
+	var best record
+	for _, v := range verified {
+		if v.PredicateType() != attest.PredicateDecision || !covers(v.Subjects(), img) {
+			continue
+		}
+		r, err := readRecord(v.Predicate())
+		if err != nil {
+			return record{}, fmt.Errorf("decision claim %s: %w", v.Digest(), err)
+		}
+		if r.time.After(best.time) {
+			best = r
+		}
+	}
+	if best.time.IsZero() {
+		return record{}, errors.New("no verified decision about this image is attached to it")
+	}
+	return best, nil
+}
+
+func covers(subjects []string, img oci.Image) bool {
+	for _, s := range wholeImage(img) {
+		if !slices.Contains(subjects, s.Digest) {
+			return false
+		}
+	}
+	return true
+}
+
+// readRecord reads the predicate that decisionClaim made.
+func readRecord(predicate []byte) (record, error) {
+	var p struct {
+		Configuration []struct {
+			Name   string            `json:"name"`
+			Digest map[string]string `json:"digest"`
+		} `json:"configuration"`
+		Time     time.Time       `json:"sealyard_time"`
+		Document json.RawMessage `json:"sealyard_decision"`
+	}
+	if err := json.Unmarshal(predicate, &p); err != nil {
+		return record{}, err
+	}
+	r := record{time: p.Time, document: p.Document}
+	if err := json.Unmarshal(p.Document, &r.decision); err != nil {
+		return record{}, err
+	}
+	for _, c := range p.Configuration {
+		ref := attest.Reference{Name: c.Name, Digest: "sha256:" + c.Digest["sha256"]}
+		switch {
+		case strings.HasPrefix(c.Name, namedClaim):
+			r.claims = append(r.claims, ref)
+		case strings.HasPrefix(c.Name, namedPolicy):
+			r.bundles = append(r.bundles, ref)
+		}
+	}
+	if len(r.claims) == 0 || len(r.bundles) == 0 {
+		return record{}, errors.New("names no claims or no policies")
+	}
+	return r, nil
+}
+
+// policies finds the bundles that decided among what is attached to the index, by digest.
+func (r record) policies(ctx context.Context, store oci.Store, index string) ([]*policy.Bundle, error) {
+	attached, err := store.Attached(ctx, index, typePolicy)
+	if err != nil {
+		return nil, err
+	}
+	byDigest := map[string][]byte{}
+	for _, a := range attached {
+		for _, l := range a.Layers {
+			byDigest[l.Digest] = l.Content
+		}
+	}
+	var out []*policy.Bundle
+	for _, ref := range r.bundles {
+		content, ok := byDigest[ref.Digest]
+		if !ok {
+			return nil, fmt.Errorf("%w: the %s bundle %s is not attached", attest.ErrUntrusted, strings.TrimPrefix(ref.Name, namedPolicy), ref.Digest)
+		}
+		b, err := policy.LoadArchive(ctx, content, policy.LoadOptions{Name: strings.TrimPrefix(ref.Name, namedPolicy)})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}

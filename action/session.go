@@ -1,0 +1,67 @@
+package action
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sealyard/sealyard/action/report"
+	"github.com/sealyard/sealyard/oci"
+)
+
+// session is one run of one command: its inputs, its time, and what it has to tell at the end.
+type session struct {
+	env     Env
+	in      values
+	now     time.Time // the one time of the run: recorded, and judged by
+	log     io.Writer // progress
+	report  report.Run
+	imageID string // digest of the image's configuration, as Docker names images
+}
+
+func newSession(env Env, in values, command string) *session {
+	s := &session{env: env, in: in, now: env.Now().UTC().Truncate(time.Second), log: env.Stderr}
+	s.report = report.Run{Command: command, Mode: in.one("mode"), Version: version().Version}
+	return s
+}
+
+// step runs one stage, tells that it started and keeps how long it took.
+func (s *session) step(ctx context.Context, name string, work func(context.Context) (detail string, err error)) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	start := s.env.Now()
+	fmt.Fprintf(s.log, "=> %s\n", name)
+	detail, err := work(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	s.report.Steps = append(s.report.Steps, report.Step{Name: name, Detail: detail, Took: s.env.Now().Sub(start)})
+	return nil
+}
+
+// foreign returns a writer for text that others wrote, such as the output of a build: secrets are hidden in it, and a workflow
+// runner takes nothing in it for a command (T2, T38).
+func (s *session) foreign() (w io.Writer, done func() error, err error) {
+	hide := report.NewRedactor(s.log, s.secrets())
+	if !s.onGitHub() {
+		return hide, hide.Close, nil
+	}
+	fence, err := report.NewFence(s.log, rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	hide = report.NewRedactor(fence, s.secrets())
+	return hide, func() error { return errors.Join(hide.Close(), fence.Close()) }, nil
+}
+
+// remote returns the way to registries, with the credentials of the docker configuration.
+func (s *session) remote() (*oci.Remote, error) {
+	return oci.NewRemote(oci.RemoteOptions{
+		Version: version().Version, DockerConfig: s.dockerConfig(), PlainHTTP: s.in.all("plain-http"), Proxy: http.ProxyFromEnvironment,
+	})
+}

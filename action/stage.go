@@ -1,0 +1,177 @@
+package action
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
+	"github.com/sealyard/sealyard/policy"
+	"github.com/sealyard/sealyard/scan"
+)
+
+// Files of the evidence, below the layout.
+const (
+	evidenceDir  = "evidence"
+	decisionFile = "decision.json"
+)
+
+// stage is the directory that a run fills under another name and moves into place when it is whole.
+type stage struct {
+	dir    string // where the run writes
+	target string // where it goes
+	kept   bool
+}
+
+// newStage makes the directory beside its target. A target that exists is replaced in the end, if it is the evidence of an earlier
+// run or empty; anything else there is not ours to remove.
+func newStage(target string) (*stage, error) {
+	target = filepath.Clean(target)
+	if !replaceable(target) {
+		return nil, hint.Misuse(fmt.Errorf("evidence-path %q holds something else", target), "name a directory that does not exist")
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return nil, fmt.Errorf("evidence-path: %w", err)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(target), ".sealyard-")
+	if err != nil {
+		return nil, fmt.Errorf("evidence-path: %w", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, errors.Join(fmt.Errorf("evidence-path: %w", err), os.RemoveAll(dir))
+	}
+	return &stage{dir: dir, target: target}, nil
+}
+
+func replaceable(target string) bool {
+	entries, err := os.ReadDir(target)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return true
+	}
+	_, err = os.Stat(filepath.Join(target, evidenceDir, decisionFile))
+	return err == nil
+}
+
+// discard removes what was not kept.
+func (s *stage) discard() {
+	if !s.kept {
+		os.RemoveAll(s.dir)
+	}
+}
+
+// keep moves the directory to its target.
+func (s *stage) keep() error {
+	old := s.dir + ".old"
+	err := os.Rename(s.target, old)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("evidence-path: %w", err)
+	}
+	replaced := err == nil
+	if err := os.Rename(s.dir, s.target); err != nil {
+		if replaced {
+			err = errors.Join(err, os.Rename(old, s.target))
+		}
+		return fmt.Errorf("evidence-path: %w", err)
+	}
+	s.kept = true
+	if err := os.RemoveAll(old); err != nil {
+		return fmt.Errorf("evidence-path: %w", err)
+	}
+	return nil
+}
+
+// write puts everything that the decision was made from beside the layout, for people and for programs.
+func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Report) error {
+	doc, err := d.JSON()
+	if err != nil {
+		return err
+	}
+	input, err := in.JSON()
+	if err != nil {
+		return err
+	}
+	db, err := json.MarshalIndent(r.DB, "", "  ")
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{
+		decisionFile: indented(doc), "input.json": input, "database.json": append(db, '\n'), "README.md": []byte(evidenceReadme),
+	}
+	for _, b := range e.policies {
+		files["policy/"+b.Name()+".tar.gz"] = b.Archive()
+	}
+	if r.SPDX != nil {
+		files["sbom/index.spdx.json"], files["sbom/index.cdx.json"] = r.SPDX, r.CycloneDX
+	}
+	for _, p := range r.Platforms {
+		name := "sbom/" + strings.ReplaceAll(p.Platform, "/", "-")
+		files[name+".spdx.json"], files[name+".cdx.json"] = p.SPDX, p.CycloneDX
+	}
+	for name, content := range files {
+		if err := s.file(name, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provenance keeps what BuildKit itself wrote about each platform: our provenance names it by digest.
+func (s *stage) provenance(platform string, content []byte) error {
+	return s.file("buildkit/"+strings.ReplaceAll(platform, "/", "-")+".provenance.json", content)
+}
+
+// publicKey keeps the public half of the signing key, for whoever opens the directory. Verifying never reads it: a key must come
+// from somewhere else than the evidence.
+func (s *stage) publicKey(k *attest.Key) error {
+	pem, err := k.PublicKey()
+	if err != nil {
+		return err
+	}
+	return s.file("signer.pub", pem)
+}
+
+func (s *stage) file(name string, content []byte) error {
+	path := filepath.Join(s.dir, evidenceDir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write the evidence: %w", err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		return fmt.Errorf("write the evidence: %w", err)
+	}
+	return nil
+}
+
+func indented(doc []byte) []byte {
+	var b bytes.Buffer
+	if err := json.Indent(&b, doc, "", "  "); err != nil {
+		return doc
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+const evidenceReadme = `# What this directory is
+
+An OCI image layout (oci-layout, index.json, blobs) with the image and everything attached to it, and in evidence/ what the
+decision about it was made from, for reading:
+
+* decision.json: the decision, its reasons and warnings, and the policies by digest
+* input.json: everything the policies were shown
+* policy/: the policies, as OPA bundles
+* sbom/: the packages of each platform, as SPDX and CycloneDX
+* database.json: the vulnerability database that was asked
+* buildkit/: what the build engine itself recorded, unsigned
+* results.sarif, summary.md: the same for tools and people
+* signer.pub: the public half of the key that signed. Get the key you trust from somewhere else.
+
+Check it, without any network, with the public key you trust:
+
+    sealyard verify . --key cosign.pub
+
+Only what is in the layout is verified; the files in evidence/ are copies for reading.
+`

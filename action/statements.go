@@ -1,0 +1,168 @@
+package action
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/build"
+	"github.com/sealyard/sealyard/oci"
+	"github.com/sealyard/sealyard/policy"
+	"github.com/sealyard/sealyard/scan"
+)
+
+// provenance says how the image was built.
+func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle) (attest.Statement, error) {
+	b := attest.Build{
+		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
+		External: s.external(plan, r, policies),
+		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: !r.Source.Dirty, Verified: r.Source.Verified},
+		Complete: attest.Completeness{Request: r.Complete.Request, ResolvedDependencies: r.Complete.ResolvedDependencies},
+		Versions: attest.Versions{Sealyard: version().Version, Frontend: r.Frontend},
+	}
+	for _, e := range r.Engines {
+		b.Versions.BuildKit = e.BuildKit
+	}
+	for _, m := range r.Materials {
+		b.Materials = append(b.Materials, attest.Material{URI: m.URI, Digests: m.Digests, Line: m.Line, Pinned: m.Pinned})
+	}
+	for _, m := range r.Manifests {
+		b.Byproducts = append(b.Byproducts, attest.Reference{Name: m.Platform, Digest: sha256of(m.Provenance)})
+	}
+	return attest.Provenance(b)
+}
+
+// external lists every input that shaped the build, by the names of the build type. Of secrets only the ids are named.
+func (s *session) external(plan build.Plan, r build.Result, policies []*policy.Bundle) attest.External {
+	e := attest.External{
+		Source: r.Source.URI, Ref: r.Source.Ref, Dockerfile: r.Dockerfile, Context: plan.Context, Target: plan.Target,
+		BuildArgs: plan.BuildArgs, Entitlements: r.Entitlements, Network: plan.Network, CacheFrom: s.in.all("cache-from"),
+		Inputs: map[string]string{},
+	}
+	if tags := s.in.all("tags"); len(tags) > 0 {
+		if ref, err := oci.ParseReference(tags[0]); err == nil {
+			e.Image = ref.Repository
+		}
+	}
+	for _, m := range r.Manifests {
+		e.Platforms = append(e.Platforms, m.Platform)
+	}
+	for _, p := range policies {
+		e.Policy = append(e.Policy, attest.Reference{Name: p.Name(), Digest: p.Digest()})
+	}
+	named := []string{"context", "file", "tags", "platforms", "build-args", "target", "allow", "network", "cache-from", "push", "progress", "engine-state", "buildkit-tls-dir", "github-token", "provenance"}
+	for _, in := range buildInputs() {
+		if v := s.in.all(in.name); len(v) > 0 && !slices.Contains(named, in.name) && v[0] != in.value {
+			e.Inputs[in.name] = summary(in, v)
+		}
+	}
+	return e
+}
+
+// summary writes the values of an input for provenance: of secrets the ids only (R11).
+func summary(in input, values []string) string {
+	out := ""
+	for i, v := range values {
+		if i > 0 {
+			out += "\n"
+		}
+		switch in.name {
+		case "secrets", "secret-envs", "secret-files", "ssh":
+			v, _, _ = strings.Cut(v, "=")
+		}
+		out += v
+	}
+	return out
+}
+
+// invocation is the address of the workflow run, or "" outside of one.
+func (s *session) invocation() string {
+	if !s.onGitHub() {
+		return ""
+	}
+	get := s.env.getenv
+	return get("GITHUB_SERVER_URL") + "/" + get("GITHUB_REPOSITORY") + "/actions/runs/" + get("GITHUB_RUN_ID") + "/attempts/" + get("GITHUB_RUN_ATTEMPT")
+}
+
+// scanStatements makes the SBOM and vulnerability claims: one of each kind for every platform, and one of each for the index, which
+// names those of the platforms.
+func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
+	var out []attest.Statement
+	index := attest.VulnScan{
+		Subjects: []attest.Subject{{Name: "index", Digest: img.Digest}}, Version: version().Version,
+		DB: vulnDB(r.DB), Started: r.Started, Finished: r.Finished,
+	}
+	add := func(st attest.Statement, err error) error {
+		if err == nil {
+			out = append(out, st)
+		}
+		return err
+	}
+	for _, p := range r.Platforms {
+		subject := []attest.Subject{{Name: p.Platform, Digest: p.Digest}}
+		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Uncomparable: p.Uncomparable}
+		vulns, err := attest.Vulns(attest.VulnScan{
+			Subjects: subject, Version: index.Version, DB: index.DB, Started: r.Started, Finished: r.Finished,
+			Findings: findings(p.Vulnerabilities), Coverage: coverage,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, vulns)
+		if err := add(attest.SPDX(subject, p.SPDX)); err != nil {
+			return nil, err
+		}
+		if err := add(attest.CycloneDX(subject, p.CycloneDX)); err != nil {
+			return nil, err
+		}
+		index.Coverage.Packages += coverage.Packages
+		index.Coverage.Uncomparable += coverage.Uncomparable
+		index.Platforms = append(index.Platforms, attest.PlatformScan{Platform: p.Platform, Digest: p.Digest, Statement: vulns.Digest()})
+	}
+	if r.SPDX == nil {
+		return out, nil // the scan of a single manifest: there is no index to speak of
+	}
+	if err := add(attest.Vulns(index)); err != nil {
+		return nil, err
+	}
+	if err := add(attest.SPDX(index.Subjects, r.SPDX)); err != nil {
+		return nil, err
+	}
+	return out, add(attest.CycloneDX(index.Subjects, r.CycloneDX))
+}
+
+func vulnDB(db scan.DBInfo) attest.VulnDB {
+	return attest.VulnDB{URI: db.Source, Version: db.Schema, Updated: db.Built, Digest: db.Digest}
+}
+
+func findings(vulns []scan.Vulnerability) []attest.Finding {
+	var out []attest.Finding
+	for _, v := range vulns {
+		f := attest.Finding{
+			ID: v.ID, Package: v.Package, Version: v.Version, PURL: v.PURL, Binaries: v.Binaries, Type: v.Type, FixState: v.FixState,
+			FixedIn: v.FixedIn, Severity: v.Severity, KEV: v.KEV, Aliases: v.Aliases, Layer: v.Layer, DataSource: v.DataSource,
+		}
+		for _, c := range v.CVSS {
+			f.Scores = append(f.Scores, attest.Score{Method: "CVSS:" + c.Version, Score: strconv.FormatFloat(c.Score, 'f', 1, 64)})
+		}
+		if v.EPSS != nil {
+			f.EPSS = &v.EPSS.Score
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// claimsOf turns statements into what rules see, as if the signer had signed them already.
+func claimsOf(statements []attest.Statement, signer attest.Identity) ([]policy.Claim, error) {
+	var out []policy.Claim
+	for _, st := range statements {
+		c, err := claim(st, signer)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
