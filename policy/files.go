@@ -174,7 +174,7 @@ func (c *collector) addEntry(h *tar.Header, r io.Reader) error {
 		return fmt.Errorf("%q is not a regular file", clip(h.Name))
 	}
 	// opa build names entries from the root of the bundle ("/data.json"), tar from here ("./data.json").
-	name := strings.TrimPrefix(strings.TrimPrefix(h.Name, "."), "/")
+	name := strings.TrimPrefix(strings.TrimPrefix(h.Name, "./"), "/")
 	return c.add(name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil })
 }
 
@@ -211,14 +211,11 @@ func tarball(f files) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-func gzipped(data []byte) ([]byte, error) {
+// gzipped compresses data. Writing to a buffer cannot fail.
+func gzipped(data []byte) []byte {
 	var buf bytes.Buffer
 	zw := gzip.NewWriter(&buf)
-	if _, err := zw.Write(data); err != nil {
-		return nil, err
-	}
-	if err := zw.Close(); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+	_, _ = zw.Write(data)
+	_ = zw.Close()
+	return buf.Bytes()
 }
