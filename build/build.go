@@ -24,6 +24,7 @@ type job struct {
 	work     string // directory beside it, removed at the end
 	progress io.Writer
 	context  buildContext
+	contexts namedContexts
 	targets  []target
 	secrets  map[string][]byte
 }
@@ -64,23 +65,41 @@ func prepare(plan Plan, dir string, progress io.Writer) (*job, error) {
 	if b.secrets, err = readSecrets(plan); err != nil {
 		return nil, err
 	}
-	if b.dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("output directory %q: %w", dir, err)
-	}
-	if err := checkEmpty(b.dir); err != nil {
+	if b.contexts, err = openContexts(plan); err != nil {
+		b.close()
 		return nil, err
 	}
-	parent := filepath.Dir(b.dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, fmt.Errorf("output directory: %w", err)
-	}
-	if b.work, err = os.MkdirTemp(parent, ".sealyard-build-"); err != nil {
-		return nil, fmt.Errorf("work directory: %w", err)
+	if err := b.makeRoom(dir); err != nil {
+		b.close()
+		return nil, err
 	}
 	return b, nil
 }
 
-func (b *job) close() { _ = os.RemoveAll(b.work) }
+// makeRoom checks where the layout goes and makes the work directory beside it.
+func (b *job) makeRoom(dir string) (err error) {
+	if b.dir, err = filepath.Abs(dir); err != nil {
+		return fmt.Errorf("output directory %q: %w", dir, err)
+	}
+	if err := checkEmpty(b.dir); err != nil {
+		return err
+	}
+	parent := filepath.Dir(b.dir)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return fmt.Errorf("output directory: %w", err)
+	}
+	if b.work, err = os.MkdirTemp(parent, ".sealyard-build-"); err != nil {
+		return fmt.Errorf("work directory: %w", err)
+	}
+	return nil
+}
+
+func (b *job) close() {
+	b.contexts.close()
+	if b.work != "" {
+		_ = os.RemoveAll(b.work)
+	}
+}
 
 // checkEmpty refuses to write over anything.
 func checkEmpty(dir string) error {
@@ -191,7 +210,10 @@ func (b *job) finish(ctx context.Context, outcomes []outcome) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, context.Cause(ctx)
 	}
-	if err := os.Rename(out.dir, b.dir); err != nil { // replaces an empty directory
+	if err := os.Remove(b.dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was empty
+		return Result{}, fmt.Errorf("output directory: %w", err)
+	}
+	if err := os.Rename(out.dir, b.dir); err != nil {
 		return Result{}, fmt.Errorf("layout: %w", err)
 	}
 	return r, nil

@@ -3,6 +3,7 @@ package build
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -12,40 +13,66 @@ import (
 	"github.com/tonistiigi/fsutil"
 )
 
-// addContexts adds the plan's named contexts.
-func (b *job) addContexts(opt *client.SolveOpt) error {
-	for i, name := range sortedKeys(b.plan.BuildContexts) {
-		source := b.plan.BuildContexts[name]
-		key := "context:" + name
-		switch {
-		case strings.HasPrefix(source, "docker-image://"):
-			opt.FrontendAttrs[key] = source
-		case strings.HasPrefix(source, "oci-layout://"):
-			store, digest, err := openOCILayout(strings.TrimPrefix(source, "oci-layout://"))
-			if err != nil {
-				return hint.Misuse(fmt.Errorf("build context %q: %w", name, err), "write oci-layout://directory[:tag|@digest]")
-			}
-			id := "layout" + strconv.Itoa(i)
-			if opt.OCIStores == nil {
-				opt.OCIStores = map[string]content.Store{}
-			}
-			opt.OCIStores[id] = store
-			opt.FrontendAttrs[key] = "oci-layout://" + id + "@" + digest
-		default:
-			if info, err := os.Stat(source); err == nil && info.IsDir() {
-				fs, err := fsutil.NewFS(source)
-				if err != nil {
-					return fmt.Errorf("build context %q: %w", name, err)
-				}
-				opt.LocalMounts[name] = fs
-				opt.FrontendAttrs[key] = "local:" + name
-				continue
-			}
-			if err := checkGitURL(source); err != nil {
-				return fmt.Errorf("build context %q: %w", name, err)
-			}
-			opt.FrontendAttrs[key] = source
+// namedContexts are the plan's build contexts in BuildKit's words.
+type namedContexts struct {
+	attrs  map[string]string
+	mounts map[string]fsutil.FS
+	stores map[string]*ociStore
+}
+
+// openContexts checks and opens every named context. The caller closes the result, also after an error.
+func openContexts(plan Plan) (namedContexts, error) {
+	n := namedContexts{attrs: map[string]string{}, mounts: map[string]fsutil.FS{}, stores: map[string]*ociStore{}}
+	for _, name := range sortedKeys(plan.BuildContexts) {
+		attr, err := n.open(name, plan.BuildContexts[name])
+		if err != nil {
+			return n, fmt.Errorf("build context %q: %w", name, err)
 		}
+		n.attrs["context:"+name] = attr
 	}
-	return nil
+	return n, nil
+}
+
+func (n namedContexts) open(name, source string) (string, error) {
+	if strings.HasPrefix(source, "docker-image://") {
+		return source, nil
+	}
+	if layout, ok := strings.CutPrefix(source, "oci-layout://"); ok {
+		store, digest, err := openOCILayout(layout)
+		if err != nil {
+			return "", hint.Misuse(err, "write oci-layout://directory[:tag|@digest]")
+		}
+		id := "layout" + strconv.Itoa(len(n.stores))
+		n.stores[id] = store
+		return "oci-layout://" + id + "@" + digest, nil
+	}
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return source, checkGitURL(source)
+	}
+	dir, err := filepath.Abs(source)
+	if err != nil {
+		return "", err
+	}
+	n.mounts[name], err = fsutil.NewFS(dir)
+	return "local:" + name, err
+}
+
+// add puts the contexts into opt.
+func (n namedContexts) add(opt *client.SolveOpt) {
+	for k, v := range n.attrs {
+		opt.FrontendAttrs[k] = v
+	}
+	for k, v := range n.mounts {
+		opt.LocalMounts[k] = v
+	}
+	opt.OCIStores = make(map[string]content.Store, len(n.stores))
+	for k, v := range n.stores {
+		opt.OCIStores[k] = v
+	}
+}
+
+func (n namedContexts) close() {
+	for _, s := range n.stores {
+		_ = s.root.Close()
+	}
 }

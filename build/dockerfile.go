@@ -36,6 +36,11 @@ type sourceRef struct {
 // does not parse gives nothing: BuildKit will say why.
 func readDockerfile(data []byte, plan Plan, targets []string) dockerfile {
 	var d dockerfile
+	for _, url := range append([]string{plan.Context}, slices.Collect(maps.Values(plan.BuildContexts))...) {
+		if isURL(url) {
+			d.addURL(url, 0, false)
+		}
+	}
 	if syntax, _, loc, ok := parser.DetectSyntax(data); ok {
 		d.syntax = syntax
 		d.addImage(syntax, firstLine(loc))
@@ -172,9 +177,8 @@ func (d *dockerfile) addCommand(cmd instructions.Command, before []instructions.
 		}
 	case *instructions.AddCommand:
 		for _, src := range c.SourcePaths {
-			if src = e.word(src); strings.Contains(src, "://") || strings.HasPrefix(src, "git@") {
-				url, commit := splitGit(src)
-				d.refs = append(d.refs, sourceRef{key: url, line: line, pinned: c.Checksum != "" || commit})
+			if src = e.word(src); isURL(src) {
+				d.addURL(src, line, c.Checksum != "")
 			}
 		}
 	}
@@ -208,6 +212,12 @@ func (d *dockerfile) addImage(ref string, line int) string {
 	return key
 }
 
+// addURL records a URL, which a whole commit in its fragment pins.
+func (d *dockerfile) addURL(url string, line int, pinned bool) {
+	key, commit := urlKey(url)
+	d.refs = append(d.refs, sourceRef{key: key, line: line, pinned: pinned || commit})
+}
+
 // find returns the first reference with this key.
 func (d *dockerfile) find(key string) sourceRef {
 	for _, r := range d.refs {
@@ -228,12 +238,17 @@ func imageKey(ref string) (string, bool) {
 	return reference.TagNameOnly(named).String(), pinned
 }
 
-// splitGit cuts the fragment off a git URL and says whether it names a whole commit.
-func splitGit(url string) (string, bool) {
+// urlKey drops the subdirectory from a git URL's fragment and says whether the rest of it names a whole commit.
+func urlKey(url string) (string, bool) {
 	base, fragment, _ := strings.Cut(url, "#")
 	ref, _, _ := strings.Cut(fragment, ":")
-	return base, isCommit(ref)
+	if ref == "" {
+		return base, false
+	}
+	return base + "#" + ref, isCommit(ref)
 }
+
+func isURL(s string) bool { return strings.Contains(s, "://") || strings.HasPrefix(s, "git@") }
 
 func isCommit(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""

@@ -100,7 +100,7 @@ func (l *list) Set(s string) error {
 	return nil
 }
 
-// engine is BuildKit as our child. It ends with us: its stdin is a pipe only we hold, it gets SIGKILL when the thread
+// engine is BuildKit as our child. It ends with us: its stdin is a pipe only we hold, it gets SIGTERM when the thread
 // that started it dies, and the kernel takes everything it started with it (see ownProc).
 type engine struct {
 	address string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"sync"
 
@@ -100,8 +99,6 @@ func (r *recorder) explain(ctx context.Context, err error, c buildContext, addre
 	}
 	text := err.Error()
 	switch {
-	case c.url != "" && strings.Contains(text, "failed to read dockerfile") && (errors.Is(err, fs.ErrNotExist) || strings.Contains(text, "no such file")):
-		return noDockerfile(c.url + " " + c.file)
 	case strings.Contains(text, "exporter \"oci\" could not be found"):
 		return hint.Wrap(fmt.Errorf("buildkit at %q has no OCI exporter", address), "use a BuildKit of at least %s, not the one inside dockerd", minVersion)
 	case c.url != "" && strings.Contains(text, "executable file not found") && strings.Contains(text, "git"):

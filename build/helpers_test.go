@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		case "engine":
 			os.Exit(serve(os.Args[2:]))
 		case "build-and-wait":
-			os.Exit(buildAndWait(os.Args[2], os.Args[3], os.Args[4]))
+			os.Exit(buildAndWait(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
 		}
 	}
 	os.Exit(m.Run())
@@ -42,8 +42,8 @@ func serve(args []string) int {
 	return 0
 }
 
-func buildAndWait(dir, state, runc string) int {
-	plan := build.Plan{Context: dir, Engine: build.Engine{Executable: os.Args[0], StateDir: state, Runc: runc}, Progress: "plain"}
+func buildAndWait(dir, state, runc, temp string) int {
+	plan := build.Plan{Context: dir, Engine: build.Engine{Executable: os.Args[0], StateDir: state, Runc: runc, TempDir: temp}, Progress: "plain"}
 	_, err := build.Image(context.Background(), plan, filepath.Join(dir, "out"), os.Stdout)
 	fmt.Fprintln(os.Stderr, err)
 	return 1
@@ -73,17 +73,15 @@ var buildTool = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// stateDir is shared by the tests that do not care about the cache's content: a warm engine starts faster.
-func engineIn(t testing.TB, state string) build.Engine {
+// newEngine is an engine of its own, with an empty cache.
+func newEngine(t testing.TB) build.Engine {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return build.Engine{Executable: exe, StateDir: state, Runc: testkit.Tool(t, "runc"), Env: []string{"PATH=" + os.Getenv("PATH")}}
+	return build.Engine{Executable: exe, StateDir: tempDir(t), Runc: testkit.Tool(t, "runc"), Env: []string{"PATH=" + os.Getenv("PATH")}}
 }
-
-func newEngine(t testing.TB) build.Engine { return engineIn(t, tempDir(t)) }
 
 // tempDir is a directory that may hold an engine's state, which t.TempDir cannot always remove at once.
 func tempDir(t testing.TB) string {

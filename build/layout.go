@@ -103,7 +103,7 @@ func (e export) images() ([]*image, error) {
 		return nil, fmt.Errorf("exported index.json: %w", err)
 	}
 	if len(top.Manifests) != 1 || top.Manifests[0].MediaType != ocispec.MediaTypeImageIndex {
-		return nil, errors.New("exported layout does not hold one image index: the engine wrote no attestations")
+		return nil, errors.New("exported layout does not hold one image index: the engine wrote no provenance (it writes none for an image without layers)")
 	}
 	var index ocispec.Index
 	if _, err := e.json(top.Manifests[0], &index); err != nil {

@@ -86,8 +86,8 @@ func materials(images []*image, d dockerfile) []Material {
 // materialKey is the key under which the Dockerfile would name a material.
 func materialKey(uri string) string {
 	if !strings.HasPrefix(uri, "pkg:") {
-		url, _ := splitGit(uri)
-		return url
+		key, _ := urlKey(uri)
+		return key
 	}
 	ref, _, err := purl.PURLToRef(uri)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -59,8 +60,9 @@ const (
 // Serve runs BuildKit in this process until ctx ends or opts.Parent reaches its end. It is the `engine` subcommand
 // that Image starts (see ParseEngineArgs): one engine, one socket, one parent. It needs root, or rootlesskit around it.
 func Serve(ctx context.Context, opts EngineOptions) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM) // the parent's death (see isolate)
 	defer cancel()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // logging to a dead parent must not cut short what follows
 	if opts.Parent != nil {
 		go func() {
 			_, _ = io.Copy(io.Discard, opts.Parent) // ends when the parent does, however it ends
@@ -86,7 +88,10 @@ func Serve(ctx context.Context, opts EngineOptions) error {
 	if err != nil {
 		return fmt.Errorf("listen on engine socket: %w", err)
 	}
-	defer func() { _ = listener.Close() }()
+	defer func() {
+		_ = listener.Close()                     // removes the socket
+		_ = os.Remove(filepath.Dir(opts.Socket)) // and its directory, should the parent be gone
+	}()
 	ctl, err := newController(ctx, opts)
 	if err != nil {
 		return err

@@ -74,7 +74,9 @@ func (b *job) buildOn(ctx context.Context, h Host, t target, out string) (outcom
 	}
 	data := b.context.data
 	if b.context.url != "" {
-		if data, err = b.fetchDockerfile(ctx, c, opt); err != nil {
+		if data, err = b.fetchDockerfile(ctx, c, opt); hint.IsMisuse(err) {
+			return outcome{}, err
+		} else if err != nil {
 			return outcome{}, o.rec.explain(ctx, err, b.context, h.Address)
 		}
 	}
@@ -171,6 +173,9 @@ func (b *job) fetchDockerfile(ctx context.Context, c *client.Client, opt client.
 		data = src.Data
 		return gateway.NewResult(), nil
 	}, nil)
+	if err != nil && strings.Contains(err.Error(), "open "+b.context.file+": no such file or directory") {
+		err = noDockerfile(b.context.file + " in " + b.context.url)
+	}
 	return data, err
 }
 
@@ -191,9 +196,7 @@ func (b *job) solveOpt(t target, out string) (client.SolveOpt, error) {
 		AllowedEntitlements: b.plan.Allow, CacheImports: caches(b.plan.CacheFrom, false), CacheExports: caches(b.plan.CacheTo, true),
 		Exports: []client.ExportEntry{{Type: client.ExporterOCI, OutputDir: out, Attrs: b.exportAttrs(t)}},
 	}
-	if err := b.addContexts(&opt); err != nil {
-		return client.SolveOpt{}, err
-	}
+	b.contexts.add(&opt)
 	var err error
 	opt.Session, err = b.session()
 	return opt, err

@@ -31,7 +31,7 @@ func run(verb string, args []string) error {
 	case "env": // name, file
 		return os.WriteFile(args[1], []byte(os.Getenv(args[0])), 0o644)
 	case "fail":
-		fmt.Println("first line of output")
+		fmt.Fprintln(os.Stderr, "first line of output")
 		return fmt.Errorf("%s", strings.Join(args, " "))
 	case "stamp": // a file that differs each time it is made
 		return os.WriteFile(args[0], []byte(time.Now().String()), 0o644)
