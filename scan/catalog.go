@@ -10,7 +10,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/anchore/stereoscope/pkg/file"
+	stereofile "github.com/anchore/stereoscope/pkg/file"
 	"github.com/anchore/stereoscope/pkg/image"
 	"github.com/anchore/syft/syft"
 	"github.com/anchore/syft/syft/cataloging"
@@ -37,7 +37,7 @@ func (s *scanner) unpack(ctx context.Context, t target) (*unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := image.New(checked, file.NewTempDirGenerator("sealyard-scan"), dir, image.WithManifest(t.rawMan))
+	img := image.New(checked, stereofile.NewTempDirGenerator("sealyard-scan"), dir, image.WithManifest(t.rawMan))
 	u := &unpacked{image: img, target: t, cleanup: func() {
 		img.Cleanup()
 		os.RemoveAll(dir)
@@ -49,15 +49,15 @@ func (s *scanner) unpack(ctx context.Context, t target) (*unpacked, error) {
 	return u, nil
 }
 
-// loadLicenses starts to build syft's licence scanner, a second of work that no file of the image is needed for. The
-// returned function waits for it and gives ctx with the scanner inside.
-func loadLicenses(ctx context.Context) func() (context.Context, error) {
+// loadLicenses starts to build syft's licence scanner, a second of work that no image is needed for. The returned
+// function waits for it; the context that it gives carries the scanner, and nothing else.
+func loadLicenses() func() (context.Context, error) {
 	var out context.Context
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		out, err = syft.SetContextLicenseScanner(ctx, cataloging.DefaultLicenseConfig())
+		out, err = syft.SetContextLicenseScanner(context.Background(), cataloging.DefaultLicenseConfig())
 	}()
 	return func() (context.Context, error) {
 		<-done
@@ -67,15 +67,15 @@ func loadLicenses(ctx context.Context) func() (context.Context, error) {
 
 // catalog finds the packages of an image with the catalogers that syft itself runs on images: no fewer, so that
 // coverage is syft's. What is left out are the catalogers of single files, whose inventory nothing here uses.
-func (s *scanner) catalog(ctx context.Context, img *unpacked, licenses func() (context.Context, error)) (*sbom.SBOM, error) {
-	withLicenses, err := licenses()
+func (s *scanner) catalog(ctx context.Context, img *unpacked) (*sbom.SBOM, error) {
+	licenses, err := s.db.licenses()
 	if err != nil {
 		return nil, err
 	}
 	src := stereoscopesource.New(img.image, stereoscopesource.ImageConfig{
 		Reference: s.opts.name() + "@" + img.target.digest.String(),
 	})
-	bom, err := syft.CreateSBOM(merged{Context: ctx, values: withLicenses}, src, s.catalogConfig())
+	bom, err := syft.CreateSBOM(merged{Context: ctx, values: licenses}, src, s.catalogConfig())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,6 +60,7 @@ type DB struct {
 	info     DBInfo
 	reader   v6.Reader
 	provider vulnerability.Provider
+	licenses func() (context.Context, error) // licence texts, which every scan needs too: loading since OpenDB
 }
 
 // Info describes the database.
@@ -69,7 +71,8 @@ func (db *DB) Close() error { return db.reader.Close() }
 
 // OpenDB opens the database that was last imported under root. It is an error, with a hint that names the command that
 // mends it, when there is none; when its file was changed since the import; when it is empty or of another schema;
-// when it was built more than maxAge before now, or after it. maxAge must be positive.
+// when it was built more than maxAge before now, or after it. maxAge must be positive. Open it early: what else a scan
+// needs that does not depend on the image is loaded in the background from here on.
 //
 // The checksum guards against accidents. Whoever can write to root can also write a new one: keep root to yourself.
 func OpenDB(root string, now time.Time, maxAge time.Duration) (*DB, error) {
@@ -90,6 +93,7 @@ func OpenDB(root string, now time.Time, maxAge time.Duration) (*DB, error) {
 	if err != nil {
 		return nil, hint.Wrap(errors.Join(err, db.Close()), mendDB)
 	}
+	db.licenses = loadLicenses()
 	return db, nil
 }
 

@@ -173,12 +173,11 @@ type scanner struct {
 }
 
 func (s *scanner) platforms(ctx context.Context, targets []target, out []Platform) error {
-	licenses := loadLicenses(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, t := range targets {
 		g.Go(func() error {
-			p, err := s.platform(ctx, t, licenses)
+			p, err := s.platform(ctx, t)
 			if err != nil {
 				return fmt.Errorf("scan of %s (%s): %w", t.platform, t.digest.String(), err)
 			}
@@ -189,13 +188,13 @@ func (s *scanner) platforms(ctx context.Context, targets []target, out []Platfor
 	return g.Wait()
 }
 
-func (s *scanner) platform(ctx context.Context, t target, licenses func() (context.Context, error)) (Platform, error) {
+func (s *scanner) platform(ctx context.Context, t target) (Platform, error) {
 	img, err := s.unpack(ctx, t)
 	if err != nil {
 		return Platform{}, err
 	}
 	defer img.cleanup()
-	bom, err := s.catalog(ctx, img, licenses)
+	bom, err := s.catalog(ctx, img)
 	if err != nil {
 		return Platform{}, err
 	}
