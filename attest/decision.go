@@ -28,7 +28,7 @@ func (r Reference) descriptor() (descriptor, error) {
 type DecisionFacts struct {
 	Subjects []Subject   // the image index and every runnable manifest
 	Allowed  bool        // what the policy bundles said
-	Policies []Reference // every bundle that was asked
+	Policies []Reference // every policy bundle that was asked, and whatever else the decision was made from
 	Input    string      // sha256:<hex> of the policy input
 	Time     time.Time   // evaluation time
 	Passed   []string    // ids of rules without finding
@@ -69,7 +69,7 @@ func Decision(f DecisionFacts) (Statement, error) {
 	}
 	p := decisionPredicate{
 		Result: result(f), Passed: list(f.Passed), Warned: list(f.Warned), Failed: list(f.Failed),
-		Time: stamp(f.Time), Digest: docDigest, Document: doc,
+		Time: f.Time.UTC().Format(time.RFC3339Nano), Digest: docDigest, Document: doc,
 	}
 	for _, r := range f.Policies {
 		d, err := r.descriptor()

@@ -6,10 +6,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -19,6 +21,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,6 +49,7 @@ const (
 type sigstore struct {
 	*httptest.Server
 	roots       func(t *testing.T, change func(*root.FulcioCertificateAuthority, *root.SigstoreTimestampingAuthority)) []byte
+	ct, rekor   map[string]*root.TransparencyLog // that roots names
 	san, issuer string
 	clock       atomic.Pointer[time.Time] // of the timestamp authority
 	stall       chan struct{}             // a request to /stall waits for it
@@ -73,7 +78,7 @@ func newSigstore(t *testing.T) *sigstore {
 		if change != nil {
 			change(f, c)
 		}
-		tr := must(root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{f}, nil, []root.TimestampingAuthority{c}, nil))(t)
+		tr := must(root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{f}, s.ct, []root.TimestampingAuthority{c}, s.rekor))(t)
 		return must(tr.MarshalJSON())(t)
 	}
 	return s
@@ -223,6 +228,36 @@ func TestKeylessTrust(t *testing.T) {
 	if _, err := trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer)).Verify(late, st.Subjects()[0]); !errors.Is(err, attest.ErrUntrusted) {
 		t.Errorf("signed after the certificate expired: %v", err)
 	}
+}
+
+// R45 T26: whatever a root has an authority for, a bundle must carry: no certificate without SCT where there is a CT
+// log, no signature without log entry where there is a transparency log.
+func TestRootDemands(t *testing.T) {
+	s := newSigstore(t)
+	st := bom(t)
+	good := must(s.signer(t).Sign(context.Background(), st))(t)
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	id := sha256.Sum256(must(x509.MarshalPKIXPublicKey(&key.PublicKey))(t))
+	log := map[string]*root.TransparencyLog{hex.EncodeToString(id[:]): {
+		BaseURL: "https://log.example", ID: id[:], ValidityPeriodStart: time.Now().Add(-time.Hour), HashFunc: crypto.SHA256, PublicKey: &key.PublicKey, SignatureHashFunc: crypto.SHA256,
+	}}
+	for name, c := range map[string]struct {
+		ct, rekor map[string]*root.TransparencyLog
+		want      string
+	}{
+		"no log": {nil, nil, ""}, "CT log": {log, nil, "signed certificate timestamp"}, "transparency log": {nil, log, "log"},
+	} {
+		s.ct, s.rekor = c.ct, c.rekor
+		_, err := trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer)).Verify(good, st.Subjects()[0])
+		if (c.want == "") != (err == nil) || (err != nil && (!errors.Is(err, attest.ErrUntrusted) || !strings.Contains(err.Error(), c.want))) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// R48: the public instance's trusted root, as Sigstore publishes it, is understood.
+func TestPublicGoodRoot(t *testing.T) {
+	trustIn(t, must(os.ReadFile(filepath.Join("testdata", "public_good.json")))(t), exactly(workflowSAN, githubIssuer))
 }
 
 // R45 T26: a bundle without its timestamp is not judged by the current time, although its certificate is still valid.

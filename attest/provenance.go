@@ -32,7 +32,7 @@ type Build struct {
 // field is always written; empty means not given.
 type External struct {
 	// Name of the image without tag or digest.
-	Image string `json:"image" from:"input image"`
+	Image string `json:"image" from:"input tags"`
 	// Where the source came from: a git URL without credentials, or empty for a directory of unknown origin.
 	Source string `json:"source" from:"git context, else the local work tree"`
 	// Branch or tag of the source, as a full git ref where it is known.

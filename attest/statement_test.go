@@ -218,7 +218,7 @@ func TestDecision(t *testing.T) {
 	if got := "sha256:" + at(p, "sealyard_decisionDigest", "sha256").(string); got != sum(aDecision().Document) {
 		t.Errorf("digest of the document: %s", got)
 	}
-	if at(p, "sealyard_decision", "why") != "a < b" || at(p, "sealyard_time") != "2026-11-23T15:00:00Z" || at(p, "configuration", 1, "name") != "input" {
+	if at(p, "sealyard_decision", "why") != "a < b" || at(p, "sealyard_time") != "2026-11-23T15:00:00.0000005Z" || at(p, "configuration", 1, "name") != "input" {
 		t.Errorf("decision: %s", s.Predicate())
 	}
 	if !strings.Contains(string(s.Predicate()), `"failedTests":[]`) {
