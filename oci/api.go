@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/sealyard/sealyard/internal/hint"
 )
 
 // apiRequest is one call of the distribution API. It can be made again: body makes a new reader each time.
@@ -117,7 +119,8 @@ func (p *Repository) head(ctx context.Context, id string) (descriptor, []byte, e
 		return nil
 	}, http.StatusOK)
 	if hasStatus(err, http.StatusNotFound) {
-		err = fmt.Errorf("%s: no manifest %q: %w: %w", p.Name(), id, ErrNotFound, err)
+		err = hint.Wrap(fmt.Errorf("%s: no manifest %q: %w: %w", p.Name(), id, ErrNotFound, err),
+			"check the name; some registries say this of what one may not see: docker login %s", p.repo.RegistryStr())
 	}
 	return d, raw, err
 }

@@ -50,9 +50,17 @@ func OpenArchive(ctx context.Context, file, scratch string) (*Dir, error) {
 	}
 	d, err := openArchive(ctx, f, dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("archive %q: %w", file, err), os.RemoveAll(dir))
+		return nil, fmt.Errorf("archive %q: %w", file, removing(dir, err))
 	}
 	return d, nil
+}
+
+// removing removes what a failed call made; its error stays the first thing said, with its hint.
+func removing(dir string, err error) error {
+	if rm := os.RemoveAll(dir); rm != nil {
+		return errors.Join(err, rm)
+	}
+	return err
 }
 
 func openArchive(ctx context.Context, f io.Reader, dir string) (*Dir, error) {
@@ -151,6 +159,11 @@ func (x *extractor) entry(h *tar.Header, r io.Reader) error {
 	name := path.Clean(h.Name)
 	if len(h.Name) > maxEntryName || !filepath.IsLocal(name) || strings.ContainsAny(h.Name, "\\\x00") {
 		return fmt.Errorf("%w: entry %.100q lies outside or has no proper name", ErrCorrupt, h.Name)
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return fmt.Errorf("%w: entry %q has holes", ErrCorrupt, h.Name) // a few bytes that unpack to any number
+		}
 	}
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:

@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +55,7 @@ func newLayout(dir string, fill func(out *os.Root) error) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+			err = removing(tmp, err)
 		}
 	}()
 	root, err := os.OpenRoot(tmp)

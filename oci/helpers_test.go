@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -233,4 +234,17 @@ func wantText(t testing.TB, err error, parts ...string) {
 			t.Errorf("error %q has no %q", err, p)
 		}
 	}
+}
+
+// dialLoopback makes every name lead to loopback.
+func dialLoopback(r *Remote) {
+	r.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, "127.0.0.1:"+port)
+	}
+	r.base.TLSClientConfig.ServerName = "example.com" // httptest's certificate
 }

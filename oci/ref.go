@@ -49,22 +49,27 @@ func ParseReference(s string) (Reference, error) {
 
 // parseName is ParseReference with go-containerregistry's types.
 func parseName(s string) (name.Reference, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, badName(s, errors.New("it holds a character that no reference has"))
+	}
 	ref, err := name.ParseReference(s)
-	if err == nil && !validDigestIn(ref) {
-		err = errors.New("only sha256 digests are supported")
-	}
-	if err == nil && strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		err = errors.New("it holds a character that no reference has")
-	}
 	if err != nil {
-		return nil, hint.Misuse(fmt.Errorf("image reference %q: %w", s, err), "write it as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:HEX, without spaces or newlines")
+		return nil, badName(s, err)
+	}
+	if d, ok := ref.(name.Digest); ok && !validDigest(d.DigestStr()) {
+		return nil, badName(s, errors.New("only sha256 digests are supported"))
+	}
+	if len(ref.Context().RepositoryStr()) > maxName {
+		return nil, badName(s, fmt.Errorf("a name longer than %d", maxName))
 	}
 	return ref, nil
 }
 
-func validDigestIn(ref name.Reference) bool {
-	d, ok := ref.(name.Digest)
-	return !ok || validDigest(d.DigestStr())
+// maxName is what registries take.
+const maxName = 255
+
+func badName(s string, err error) error {
+	return hint.Misuse(fmt.Errorf("image reference %q: %w", s, err), "write it as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:HEX, without spaces or newlines")
 }
 
 // validDigest reports whether d is sha256: and 64 lower-case hex digits. No other algorithm is accepted (T43).
