@@ -39,7 +39,7 @@ type LoadOptions struct {
 type Bundle struct {
 	name, revision, digest string
 
-	archive  []byte
+	plain    []byte // the tar whose digest is the bundle's
 	rules    map[string]Rule
 	query    rego.PreparedEvalQuery
 	timeout  time.Duration
@@ -157,11 +157,11 @@ func newBundle(ctx context.Context, f files, prefix string, opts LoadOptions) (*
 	if err := overlay(doc, s, opts.Data); err != nil {
 		return nil, err
 	}
-	archive, digest, err := seal(f, m, doc)
+	plain, err := seal(f, m, doc)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{name: m.name(), revision: m.Revision, digest: digest, archive: archive, timeout: opts.Timeout}
+	b := &Bundle{name: m.name(), revision: m.Revision, digest: digestOf(plain), plain: plain, timeout: opts.Timeout}
 	b.settings, _ = doc[settingsKey].(map[string]any)
 	if b.timeout <= 0 {
 		b.timeout = DefaultTimeout
@@ -173,31 +173,27 @@ func newBundle(ctx context.Context, f files, prefix string, opts LoadOptions) (*
 	return b, nil
 }
 
-// seal writes the canonical archive of a bundle: rules as they are, one data file, one manifest, the schema.
-func seal(f files, m manifest, doc map[string]any) (archive []byte, digest string, err error) {
+// seal writes the canonical tar of a bundle: rules as they are, one data file, one manifest, the schema.
+func seal(f files, m manifest, doc map[string]any) ([]byte, error) {
 	canon := files{}
 	for name, data := range f {
 		if strings.HasSuffix(name, ".rego") {
 			canon[name] = data
 		}
 	}
+	var err error
 	if canon[manifestFile], err = json.Marshal(m); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if canon[dataFile], err = json.Marshal(doc); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if data, ok := f[schemaFile]; ok {
 		if canon[schemaFile], err = canonical(data); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
-	plain, err := tarball(canon)
-	if err != nil {
-		return nil, "", err
-	}
-	archive, err = gzipped(plain)
-	return archive, digestOf(plain), err
+	return tarball(canon)
 }
 
 // Name returns the bundle's name: the manifest's metadata.name, or the base name of where it was loaded from.
@@ -209,7 +205,7 @@ func (b *Bundle) Digest() string { return b.digest }
 
 // Archive returns the bundle as tar.gz, with the policy data laid into its settings and without its tests.
 // [LoadArchive] of it gives a bundle with the same digest and the same decisions.
-func (b *Bundle) Archive() []byte { return slices.Clone(b.archive) }
+func (b *Bundle) Archive() []byte { return gzipped(b.plain) }
 
 // Settings returns the settings in force, as one JSON object.
 func (b *Bundle) Settings() ([]byte, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
@@ -129,6 +130,10 @@ func has(doc map[string]any, p []string) bool {
 // tidy makes one line of the engine's errors: file and line, what is wrong with which name, and how many more
 // there are. Errors are sorted by place, so the line is always the same.
 func tidy(err error) error {
+	var evaluation *topdown.Error
+	if errors.As(err, &evaluation) {
+		return fmt.Errorf("%s%s", at(evaluation.Location), cut(oneLine(evaluation.Message), 300))
+	}
 	var list ast.Errors
 	if !errors.As(err, &list) || len(list) == 0 {
 		return errors.New(oneLine(err.Error()))

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/sealyard/sealyard/internal/hint"
@@ -18,7 +19,7 @@ var looksDecisive = regexp.MustCompile(`^((deny|violation|warn)(_[a-zA-Z0-9_]+)*
 // returns the entry rules it has. A rule that looks as if it decides, but that nobody evaluates, is an error.
 func (s source) entryRules(modules map[string]*ast.Module) ([]string, error) {
 	found := map[string]bool{}
-	used := mentioned(modules)
+	used := sync.OnceValue(func() map[string]bool { return mentioned(modules) })
 	var packages []string
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
 		m := modules[file]
@@ -35,7 +36,7 @@ func (s source) entryRules(modules map[string]*ast.Module) ([]string, error) {
 					return nil, err
 				}
 				found[name] = true
-			case looksDecisive.MatchString(name) && !used[name]:
+			case looksDecisive.MatchString(name) && !used()[name]:
 				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn and skip of package %s are",
 					at(r.Location), name, strings.Join(pkg, "."), entryPackage)
 			}

@@ -11,16 +11,17 @@ import (
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // clip shortens foreign text for an error message.
-func clip(s string) string {
-	const longest = 80
-	if len(s) <= longest {
+func clip(s string) string { return cut(s, 80) }
+
+// cut shortens s to at most n bytes, at a character, and shows that it did.
+func cut(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	cut := longest
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
 	}
-	return s[:cut] + "..."
+	return s[:n] + "..."
 }
 
 // decodeStrict decodes one JSON value, refusing members that v does not have. Numbers stay as written.
