@@ -136,6 +136,7 @@ type unsealed struct {
 	evidence
 	verified []attest.Verified   // every claim that holds, each once
 	places   map[string][]string // claim digest => the digests it is attached to
+	judged   []attest.Verified   // those that the decision was made from
 	record   record              // the newest decision among them
 	input    policy.Input
 	decision policy.Decision // made again from the claims; denies when the seal is broken
@@ -243,7 +244,7 @@ func (u *unsealed) pick() (missing []attest.Reference, err error) {
 		if err != nil {
 			return nil, err
 		}
-		u.claims = append(u.claims, c)
+		u.claims, u.judged = append(u.claims, c), append(u.judged, u.verified[i])
 	}
 	return missing, nil
 }

@@ -47,14 +47,10 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	s.report.Decision, s.report.Decided = u.decision, true
-	s.report.Image = report.Image{Digest: u.image.Digest}
-	for _, p := range u.image.Platforms {
-		s.report.Image.Platforms = append(s.report.Image.Platforms, report.Platform{Platform: p.Platform, Digest: p.Digest, Size: layerBytes(p)})
-	}
 	for _, r := range u.rejected {
 		fmt.Fprintf(s.env.Stderr, "ignored: %s: %s\n", r.Digest, report.Clean(r.Reason))
 	}
-	return nil
+	return s.describeVerified(u.image, u.judged)
 }
 
 // open finds the store that a target names: a directory, a tar, or a reference in a registry.

@@ -28,6 +28,7 @@ func TestClean(t *testing.T) {
 		{"\u3164filler", `\u3164filler`},
 		{"bad\xff\xfe", `bad\xff\xfe`},
 		{"real \ufffd", "real \ufffd"},
+		{"emoji\ufe0f joined\u034f", `emoji\ufe0f joined\u034f`},
 		{"del\x7f nul\x00 nel\u0085", `del\x7f nul\x00 nel\u0085`},
 		{"::error::x", ": :error::x"},
 		{"x\n  ::error::x", "x   : :error::x"},
@@ -57,7 +58,7 @@ func TestCleanCuts(t *testing.T) {
 }
 
 func hostileSeeds() []string {
-	return []string{"", evil, "::::a", " ::", "x:\n:y", "##[", "#\n#[", "a\x1b[0;::b", "[x](y)", "a|b`c``d", "![](x)", "\\", "$&'", "\xf0\x9f", "www.www.", "://", strings.Repeat("#", 5000) + "#[x]",
+	return []string{"", evil, "a|b", "del\x7f", "tag\U000e0041\U0010ffff", "::::a", " ::", "x:\n:y", "##[", "#\n#[", "a\x1b[0;::b", "[x](y)", "a|b`c``d", "![](x)", "\\", "$&'", "\xf0\x9f", "www.www.", "://", strings.Repeat("#", 5000) + "#[x]",
 		strings.Repeat("\u202e", 3000)}
 }
 

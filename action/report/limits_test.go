@@ -62,14 +62,21 @@ func TestSARIFValid(t *testing.T) {
 	}
 }
 
-// R85: too many results, rules, tags or bytes for GitHub are cut from the mild end, and the file says how many.
+// R85: too many results, rules, tags or bytes are cut from the mild end, and the file says how many.
 func TestSARIFLimits(t *testing.T) {
-	if testing.Short() {
-		t.Skip("encodes 50,000 results")
-	}
-	for _, c := range []struct{ n, text int }{{30_000, 40}, {12_000, 1900}} {
+	r := flood(500, 300)
+	for name, c := range map[string]struct {
+		limits         sarifLimits
+		results, rules int
+	}{
+		"none":    {sarifLimits{25_000, 25_000, 10_000_000}, 1001, 506},
+		"results": {sarifLimits{700, 25_000, 10_000_000}, 700, 205},
+		"rules":   {sarifLimits{25_000, 5, 10_000_000}, 500, 5},
+		"bytes":   {sarifLimits{25_000, 25_000, 60_000}, 250, 3},
+		"nothing": {sarifLimits{25_000, 25_000, 10}, 0, 0},
+	} {
 		var b bytes.Buffer
-		if err := SARIF(&b, flood(c.n, c.text)); err != nil {
+		if err := writeSARIF(&b, r, c.limits); err != nil {
 			t.Fatal(err)
 		}
 		var zipped counter
@@ -78,26 +85,41 @@ func TestSARIFLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		run := readSARIF(t, b.Bytes())
-		if len(run.Results) > 25_000 || len(run.Tool.Driver.Rules) > 25_000 || zipped > 10_000_000 {
-			t.Errorf("%d results, %d rules, %d bytes zipped", len(run.Results), len(run.Tool.Driver.Rules), zipped)
+		if len(run.Results) != c.results || len(run.Tool.Driver.Rules) != c.rules || c.results > 0 && int(zipped) > c.limits.zipped {
+			t.Errorf("%s: %d results, %d rules, %d bytes zipped", name, len(run.Results), len(run.Tool.Driver.Rules), zipped)
 		}
 		for _, rule := range run.Tool.Driver.Rules {
 			if len(rule.Properties.Tags) > 20 {
 				t.Fatalf("rule %s has %d tags", *rule.ID, len(rule.Properties.Tags))
 			}
 		}
-		cut := 2*c.n + 1 - len(run.Results)
-		if note := *run.Invocations[0].ToolExecutionNotifications[0].Message.Text; !strings.HasPrefix(note, fmt.Sprint(cut, " results were cut")) {
-			t.Errorf("%d results were cut, it says %q", cut, note)
-		}
-		if got := run.Properties.Properties["resultsCut"]; got != float64(cut) {
-			t.Errorf("resultsCut is %v, want %d", got, cut)
-		}
 		for i, result := range run.Results {
-			if result.Level != "error" {
+			if result.Level != "error" && len(run.Results) <= 500 {
 				t.Fatalf("result %d is a %s, and errors were cut", i, result.Level)
 			}
 		}
+		cut := 1001 - len(run.Results)
+		if got := run.Properties.Properties["resultsCut"]; got != float64(cut) {
+			t.Errorf("%s: resultsCut is %v, want %d", name, got, cut)
+		}
+		notes := run.Invocations[0].ToolExecutionNotifications
+		if cut > 0 && !strings.HasPrefix(*notes[0].Message.Text, fmt.Sprint(cut, " results were cut")) || cut == 0 && len(notes) > 0 {
+			t.Errorf("%s: %d results were cut, it says %v", name, cut, notes)
+		}
+	}
+}
+
+// R85: what GitHub takes, at full size.
+func TestSARIFFullSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encodes 25,000 results")
+	}
+	var b bytes.Buffer
+	if err := SARIF(&b, flood(13_000, 40)); err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(b.Bytes(), []byte(`"ruleId":`)); n != 25_000 || b.Len() > 100_000_000 {
+		t.Errorf("%d results in %d bytes", n, b.Len())
 	}
 }
 
@@ -164,6 +186,16 @@ func TestSARIFDecidesNothing(t *testing.T) {
 	}
 	if r = (Run{Decision: policy.Decision{Allowed: true}}); r.Verdict() != VerdictUndecided {
 		t.Error("a decision that was not reached counts")
+	}
+	if (Run{Mode: ModeWarn}).WouldDeny() || (Run{Mode: ModeWarn, Decided: true, Decision: policy.Decision{Allowed: true}}).WouldDeny() || !(Run{Mode: ModeWarn, Decided: true}).WouldDeny() {
+		t.Error("would-deny is for denials of a run that warns")
+	}
+	r = denied()
+	r.Decided = false
+	for kind, text := range render(t, r) {
+		if kind != "json" && strings.Contains(text, "pinned-base") {
+			t.Errorf("%s gives reasons without a decision: %s", kind, text)
+		}
 	}
 }
 

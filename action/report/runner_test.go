@@ -224,7 +224,7 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// T38 R11: no renderer prints a secret, wherever it got to and however it is wrapped, escaped or split.
+// T6 T38 R11: no renderer prints a secret, wherever it got to and however it is wrapped, escaped or split.
 func TestSecrets(t *testing.T) {
 	const token, key = `p4"ss\w<rd>`, "-----BEGIN KEY-----\nc2VhbHlhcmQ\n-----END KEY-----"
 	r := fill(reflect.TypeOf(Run{}), "x "+token+" "+strings.ReplaceAll(key, "\n", " ")).Interface().(Run)

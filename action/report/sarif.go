@@ -18,12 +18,18 @@ import (
 	"github.com/sealyard/sealyard/policy"
 )
 
-// What GitHub code scanning accepts of one file (R85); it refuses the whole of it above.
+// sarifLimits is what a code scanning service accepts of one file; it refuses the whole of it above.
+type sarifLimits struct {
+	results, rules int
+	zipped         int // bytes, after gzip
+}
+
+// gitHubLimits are those of GitHub (R85).
 const (
-	sarifResults = 25_000
-	sarifRules   = 25_000
-	sarifTags    = 20
-	sarifZipped  = 10_000_000 // bytes, after gzip
+	gitHubResults = 25_000
+	gitHubRules   = 25_000
+	gitHubZipped  = 10_000_000
+	sarifTags     = 20 // of one rule
 )
 
 // sarifText bounds one text of a rule or result.
@@ -34,14 +40,19 @@ const sarifText = 1000
 // run say how many results that were. A vulnerability is an error when a denial is about it, a warning when a warning
 // is, a note otherwise. Nothing reads a verdict from this file: the decision alone decides.
 func SARIF(w io.Writer, r Run) error {
+	return writeSARIF(w, r, sarifLimits{results: gitHubResults, rules: gitHubRules, zipped: gitHubZipped})
+}
+
+// writeSARIF halves the number of results until the file fits.
+func writeSARIF(w io.Writer, r Run, limits sarifLimits) error {
 	r = r.redacted()
 	alerts := r.alerts()
-	for most := min(len(alerts), sarifResults); ; most /= 2 {
-		data, err := encodeSARIF(r, alerts, most)
+	for most := min(len(alerts), limits.results); ; most /= 3 {
+		data, err := encodeSARIF(r, alerts, most, limits.rules)
 		if err != nil {
 			return err
 		}
-		small, err := fits(data)
+		small, err := fits(data, limits.zipped)
 		if err != nil {
 			return err
 		}
@@ -182,9 +193,9 @@ func score(severity string, cvss float64) float64 {
 	return []float64{9.5, 8, 5.5, 2, 0.5, 0}[rank(severity)]
 }
 
-// encodeSARIF writes the first most alerts.
-func encodeSARIF(r Run, alerts []alert, most int) ([]byte, error) {
-	b := sarifBuilder{run: sarif.NewRun(), rules: map[string]int{}, seen: map[string]int{}}
+// encodeSARIF writes the first most alerts, of at most that many rules.
+func encodeSARIF(r Run, alerts []alert, most, rules int) ([]byte, error) {
+	b := sarifBuilder{run: sarif.NewRun(), limit: rules, rules: map[string]int{}, seen: map[string]int{}}
 	tool := sarif.NewToolComponent().WithName("sealyard").WithInformationURI("https://github.com/sealyard/sealyard")
 	if r.Version != "" {
 		tool.WithVersion(brief(r.Version, 60))
@@ -237,6 +248,7 @@ func notification(level, text string) *sarif.Notification {
 
 type sarifBuilder struct {
 	run   *sarif.Run
+	limit int            // of rules
 	rules map[string]int // rule id -> index
 	seen  map[string]int // fingerprint -> how often
 }
@@ -246,7 +258,7 @@ func (b *sarifBuilder) add(a alert) bool {
 	id := brief(a.rule, 200)
 	index, known := b.rules[id]
 	if !known {
-		if len(b.rules) == sarifRules {
+		if len(b.rules) == b.limit {
 			return false
 		}
 		index = len(b.rules)
@@ -301,9 +313,9 @@ func sourcePath(file string) string {
 	return cmp.Or(strings.TrimPrefix(path.Clean("/"+Clean(file)), "/"), "Dockerfile")
 }
 
-// fits reports whether GitHub would take the file: it is uploaded compressed.
-func fits(data []byte) (bool, error) {
-	if len(data) <= sarifZipped {
+// fits reports whether the file, compressed as it is uploaded, keeps within a limit.
+func fits(data []byte, limit int) (bool, error) {
+	if len(data) <= limit {
 		return true, nil
 	}
 	var zipped counter
@@ -314,7 +326,7 @@ func fits(data []byte) (bool, error) {
 	if err := z.Close(); err != nil {
 		return false, fmt.Errorf("compress SARIF: %w", err)
 	}
-	return zipped <= sarifZipped, nil
+	return int(zipped) <= limit, nil
 }
 
 type counter int

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The whole story on one machine: builds two images, publishes the good one to a real registry on loopback, refuses the
+# bad one, and verifies the good one where there is no network. Leaves nothing behind but the caches of Go, .tools and sealyard.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+exec 3>&1
+run() { printf '\n$ %s\n' "$*" >&3; "$@"; }
+fail() { echo "demo: $*" >&2; exit 1; }
+
+work=$(mktemp -d)
+registry=
+cleanup() {
+	if [ -n "$registry" ]; then kill "$registry" 2>/dev/null && wait "$registry" 2>/dev/null; fi
+	rm -rf "$work"
+	return 0
+}
+trap cleanup EXIT
+
+say "Getting ready: runc, a registry, and a small vulnerability database made of known facts"
+tools/tools.sh runc registry
+export PATH="$PWD/.tools/bin:$PATH" COSIGN_PASSWORD=demo
+go run ./internal/testdb/mkdb -out "$work" >/dev/null
+export CGO_ENABLED=0 GOFLAGS=-mod=mod
+for arch in amd64 arm64; do
+	(cd demo/app && GOARCH=$arch go build -trimpath -o "$work/context/bin/hello-linux-$arch" .)
+done
+(cd demo/app && go build -trimpath -modfile=vulnerable.mod -o "$work/context/bin/hello-vulnerable" .)
+demo/rootfs.sh "$work/context/rootfs.tar"
+cp demo/*.Dockerfile "$work/context/"
+cd "$work"
+
+# start_registry: distribution on the first free port from 5050 on.
+start_registry() {
+	local port
+	for port in $(seq 5050 5090); do
+		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue; fi
+		host=127.0.0.1:$port
+		printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n' "$work/registry" "$host" >registry.yml
+		OTEL_TRACES_EXPORTER=none registry serve registry.yml >registry.log 2>&1 &
+		registry=$!
+		for _ in $(seq 100); do
+			if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+			kill -0 "$registry" 2>/dev/null || break
+			sleep 0.05
+		done
+	done
+	cat registry.log >&2
+	fail "the registry does not start"
+}
+start_registry
+sealyard db import vulnerability-db.tar.zst --db db >/dev/null
+run sealyard key generate
+build=(sealyard build context --db db --key cosign.key --push --progress quiet)
+
+say "A base image, made of this machine's shell: sealed like everything else"
+echo 'nonRoot: false' >base.yaml
+"${build[@]}" --file context/base.Dockerfile --tag "$host/base:1" --policy-data base.yaml --evidence-path base >base.txt 2>&1 || { cat base.txt; fail "the base was not published"; }
+base=$host/base@$(sed -n 's/^digest  *//p' base.txt)
+echo "$base"
+
+say "The good image: pinned base, no root, two platforms"
+run "${build[@]}" --file context/good.Dockerfile --tag "$host/hello:1" --build-arg "BASE=$base" \
+	--platform linux/amd64,linux/arm64 --evidence-path good
+
+say "The bad image: a base by tag, the root user, a module with known vulnerabilities"
+if run "${build[@]}" --file context/bad.Dockerfile --tag "$host/bad:1" --build-arg "BASE=$host/base:1" --evidence-path bad; then
+	fail "the bad image was allowed"
+fi
+say "The registry has no trace of it"
+if run sealyard inspect "$host/bad:1"; then fail "the bad image is in the registry"; fi
+[ ! -e "$work/registry/docker/registry/v2/repositories/bad" ] || fail "the bad image left traces in the registry"
+
+say "A release manager checks the good one, in one line"
+run sealyard verify "$host/hello:1" --key cosign.pub --format json >from-registry.json
+echo "verdict: $(sed -n 's/^  "verdict": "\(.*\)",/\1/p' from-registry.json)"
+
+say "An auditor takes it home, and checks it where there is no network"
+run sealyard fetch "$host/hello:1" home
+offline=(unshare --net)
+run "${offline[@]}" sealyard verify home --key cosign.pub --format json >from-directory.json
+tar -C home -cf home.tar .
+run "${offline[@]}" sealyard verify home.tar --key cosign.pub --format json >from-tar.json
+cmp from-registry.json from-directory.json
+cmp from-directory.json from-tar.json
+
+say "Evidence that was tampered with is denied"
+blob=$(find home/blobs -type f -size +2k | sort | head -n 1)
+cp "$blob" saved
+printf 'x' | dd of="$blob" bs=1 seek=100 conv=notrunc status=none
+if run sealyard verify home --key cosign.pub; then fail "a flipped byte was not noticed"; fi
+cp saved "$blob"
+
+say "Shown"
+cat <<TXT
+* $host/hello:1 was built for two platforms, scanned, judged, signed and published: tag last, after the registry's own copy was verified
+* $host/bad:1 was refused with reasons; the registry never heard of it
+* the decision was made again from the registry, from a directory and from a tar, the last two without a network: the same bytes
+* one flipped byte in the evidence was found
+TXT
