@@ -60,7 +60,9 @@ const (
 // Serve runs BuildKit in this process until ctx ends or opts.Parent reaches its end. It is the `engine` subcommand
 // that Image starts (see ParseEngineArgs): one engine, one socket, one parent. It needs root, or rootlesskit around it.
 func Serve(ctx context.Context, opts EngineOptions) error {
-	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM) // the parent's death (see isolate)
+	ctx, ignore := signal.NotifyContext(ctx, syscall.SIGTERM) // the parent's death (see isolate)
+	defer ignore()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // logging to a dead parent must not cut short what follows
 	if opts.Parent != nil {
