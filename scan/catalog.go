@@ -44,6 +44,9 @@ func (s *scanner) unpack(ctx context.Context, t target) (*unpacked, error) {
 	}}
 	if err := img.Read(image.WithLazyLayerSquashes(ctx)); err != nil {
 		u.cleanup()
+		if broken := (*layerError)(nil); errors.As(err, &broken) {
+			return nil, broken
+		}
 		return nil, err
 	}
 	return u, nil

@@ -139,7 +139,7 @@ func (l layoutWriter) assemble(arch, user string, diffs []string, layers []descr
 
 func (l layoutWriter) index(manifests ...descriptor) string {
 	l.t.Helper()
-	return l.json(ociIndex, map[string]any{"schemaVersion": 2, "mediaType": ociIndex, "manifests": manifests}).Digest
+	return l.json(ociIndex, map[string]any{"schemaVersion": 2, "mediaType": ociIndex, "manifests": append([]descriptor{}, manifests...)}).Digest
 }
 
 const osRelease = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_CODENAME=bookworm\n"

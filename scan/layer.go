@@ -112,17 +112,43 @@ func (l *layer) Uncompressed() (io.ReadCloser, error) {
 	}
 	pr, pw := io.Pipe()
 	go func() {
-		err := l.unpack(f, pw)
-		if err := errors.Join(err, f.Close()); err != nil {
-			err = fmt.Errorf("layer %q: %w", l.desc.Digest.String(), err)
+		if err := errors.Join(l.unpack(f, pw), f.Close()); err != nil {
+			pw.CloseWithError(&layerError{digest: l.desc.Digest.String(), err: err})
+			return
 		}
-		pw.CloseWithError(err)
+		pw.Close()
 	}()
 	return pr, nil
 }
 
+// layerError says what is wrong with a layer, without the words of the library that asked for it.
+type layerError struct {
+	digest string
+	err    error
+}
+
+func (e *layerError) Error() string { return fmt.Sprintf("layer %q: %v", e.digest, e.err) }
+
+func (e *layerError) Unwrap() error { return e.err }
+
+// unpack writes the layer's tar to out. When the blob is not what its digest says, that is the error, whatever else
+// the wrong bytes lead to.
 func (l *layer) unpack(f *os.File, out io.Writer) error {
 	compressed := &meter{r: f, hash: sha256.New()}
+	unpacking := l.decompress(compressed, out)
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, compressed); err != nil {
+		return err
+	}
+	if got := compressed.sum(); got != l.desc.Digest.Hex {
+		return fmt.Errorf("content has digest sha256:%s", got)
+	}
+	return unpacking
+}
+
+func (l *layer) decompress(compressed *meter, out io.Writer) error {
 	open, err := decompressor(l.desc.MediaType)
 	if err != nil {
 		return err
@@ -148,12 +174,6 @@ func (l *layer) unpack(f *os.File, out io.Writer) error {
 	}
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return err
-	}
-	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return err
-	}
-	if got := compressed.sum(); got != l.desc.Digest.Hex {
-		return fmt.Errorf("content has digest sha256:%s", got)
 	}
 	if got := plain.sum(); got != l.diffID.Hex {
 		return fmt.Errorf("unpacked content has digest sha256:%s, config says %s", got, l.diffID.String())
