@@ -47,7 +47,7 @@ func SARIF(w io.Writer, r Run) error {
 func writeSARIF(w io.Writer, r Run, limits sarifLimits) error {
 	r = r.redacted()
 	alerts := r.alerts()
-	for most := min(len(alerts), limits.results); ; most /= 3 {
+	for most := min(len(alerts), limits.results); ; most /= 2 {
 		data, err := encodeSARIF(r, alerts, most, limits.rules)
 		if err != nil {
 			return err
