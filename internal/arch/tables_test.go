@@ -31,12 +31,12 @@ func tables() []table {
 		{source: "requirements.tsv", page: "docs/requirements.md", grouped: true, columns: []string{"", "requirement", "from", "shown by"}, intro: `# Requirements
 
 What sealyard must emit, accept and refuse, and the tests that show it. A test says so in a comment that names the number.
-A row that begins with "later" is not there yet; one without a test says why.
+"later" says what of it is still to come; a row without a test says why.
 `},
 		{source: "threats.tsv", page: "docs/threats.md", columns: []string{"", "threat", "known case", "control", "shown by"}, intro: `# Threats
 
 What sealyard must withstand: the attack, where it happened, what stops it here, and the tests that show it.
-A row that begins with "later" is not there yet; one without a test says why.
+"later" says what of it is still to come; a row without a test says why.
 `},
 	}
 }
@@ -135,7 +135,8 @@ func (tab table) render(rows [][]string, named map[string][]string) string {
 	return b.String()
 }
 
-// proof lists tests and the note; a note that only says "later" goes when there is a test.
+// proof lists tests and the note: what is still to come, or why there is no test. A note that begins with "soon" stands
+// in for a test and goes when there is one.
 func proof(tests []string, note string) string {
 	var parts []string
 	for i, test := range tests {
@@ -145,7 +146,7 @@ func proof(tests []string, note string) string {
 		}
 		parts = append(parts, "`"+test+"`")
 	}
-	if note != "" && (len(tests) == 0 || !strings.HasPrefix(note, "later")) {
+	if note != "" && (len(tests) == 0 || !strings.HasPrefix(note, "soon")) {
 		parts = append(parts, note)
 	}
 	return strings.Join(parts, ", ")
@@ -277,7 +278,7 @@ func TestMentions(t *testing.T) {
 	}
 }
 
-// A row without a test and without a reason is a failure, and a test that appears replaces a "later".
+// A row without a test and without a reason is a failure, and a test that appears replaces a "soon".
 func TestUnproven(t *testing.T) {
 	if unproven([]string{"R1", "text", ""}, nil) == "" {
 		t.Error("a row without test and note passes")
@@ -285,7 +286,7 @@ func TestUnproven(t *testing.T) {
 	if unproven([]string{"R1", "text", "later: x"}, nil) != "" || unproven([]string{"R1", "text", ""}, []string{"oci TestX"}) != "" {
 		t.Error("a row with test or note fails")
 	}
-	if got := proof([]string{"oci TestX"}, "later: x") + "; " + proof([]string{"oci TestX"}, "in part") + "; " + proof(nil, "later: x"); got != "`oci TestX`; `oci TestX`, in part; later: x" {
+	if got := proof([]string{"oci TestX"}, "soon: x") + "; " + proof([]string{"oci TestX"}, "in part") + "; " + proof(nil, "later: x"); got != "`oci TestX`; `oci TestX`, in part; later: x" {
 		t.Error(got)
 	}
 }
