@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/build"
 	"github.com/sealyard/sealyard/internal/hint"
@@ -43,6 +44,20 @@ func runBuild(ctx context.Context, env Env, in values) error {
 }
 
 func (g *gate) run(ctx context.Context) error {
+	if g.onGitHub() {
+		if err := report.Mask(g.env.Stdout, g.secrets()); err != nil {
+			return err
+		}
+	}
+	var err error
+	if g.tags, err = g.references(); err != nil {
+		return err
+	}
+	forget, err := g.login(strings.Join(g.tags[:min(1, len(g.tags))], ""))
+	if err != nil {
+		return err
+	}
+	defer forget()
 	if err := g.prepare(ctx); err != nil {
 		return err
 	}
@@ -77,9 +92,6 @@ func (g *gate) run(ctx context.Context) error {
 func (g *gate) prepare(ctx context.Context) error {
 	var err error
 	if g.plan, err = g.session.plan(); err != nil {
-		return err
-	}
-	if g.tags, err = g.references(); err != nil {
 		return err
 	}
 	group, gctx := errgroup.WithContext(ctx)

@@ -10,10 +10,10 @@ import (
 type kind int
 
 const (
-	text kind = iota // one single-line value
-	flag             // true or false
-	list             // one value per line; repeatable on the command line
-	csv              // one value per line or comma; repeatable on the command line
+	text    kind = iota // one single-line value
+	boolean             // true or false
+	list                // one value per line; repeatable on the command line
+	csv                 // one value per line or comma; repeatable on the command line
 )
 
 // An input is one row of the table that action.yml, the command-line flags and the README table are made of.
@@ -41,7 +41,7 @@ func buildInputs() []input {
 		{name: "context", value: ".", on: b, help: "build context: a directory or a git URL (https://host/repo.git#ref:subdir)"},
 		{name: "file", on: b, short: "f", help: "Dockerfile, relative to the working directory (default: Dockerfile in the context)"},
 		{name: "tags", kind: csv, on: b, alias: "tag", short: "t", help: "image references to publish, such as ghcr.io/acme/app:1.2"},
-		{name: "push", kind: flag, value: "false", on: b, help: "publish the image when the decision is allow; needs a signer"},
+		{name: "push", kind: boolean, value: "false", on: b, help: "publish the image when the decision is allow; needs a signer"},
 		{name: "platforms", kind: csv, on: b, alias: "platform", help: "target platforms, such as linux/amd64,linux/arm64"},
 		{name: "target", on: b, help: "stage of the Dockerfile to build"},
 		{name: "build-args", kind: list, on: b, alias: "build-arg", help: "build arguments, NAME=value; never secrets: they end up in provenance"},
@@ -54,9 +54,9 @@ func buildInputs() []input {
 		{name: "annotations", kind: list, on: b, alias: "annotation", help: "OCI annotations, [type[platform]:]NAME=value"},
 		{name: "cache-from", kind: list, on: b, help: "caches to read, such as type=registry,ref=host/repo:cache"},
 		{name: "cache-to", kind: list, on: b, help: "caches to write; a failing cache never fails the build unless ignore-error=false"},
-		{name: "no-cache", kind: flag, value: "false", on: b, help: "build every step anew"},
+		{name: "no-cache", kind: boolean, value: "false", on: b, help: "build every step anew"},
 		{name: "no-cache-filters", kind: csv, on: b, alias: "no-cache-filter", help: "stages to build anew"},
-		{name: "pull", kind: flag, value: "false", on: b, help: "resolve base images again even when they are cached"},
+		{name: "pull", kind: boolean, value: "false", on: b, help: "resolve base images again even when they are cached"},
 		{name: "network", on: b, help: "network of RUN steps: default, none or host (host needs allow: network.host)"},
 		{name: "allow", kind: csv, on: b, help: "entitlements: network.host, security.insecure; the policy sees them and denies by default"},
 		{name: "add-hosts", kind: csv, on: b, alias: "add-host", help: "extra host entries for RUN steps, NAME:IP"},
@@ -118,7 +118,7 @@ func reportInputs() []input {
 		{name: "evidence-path", value: "sealyard-evidence", on: b, help: "directory for the image, its evidence and the decision"},
 		{name: "format", value: "text", on: d + " inspect", help: "report on standard output: text or json"},
 		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
-		{name: "summary", kind: flag, value: "true", on: d, help: "write the job summary on GitHub"},
+		{name: "summary", kind: boolean, value: "true", on: d, help: "write the job summary on GitHub"},
 	}
 }
 

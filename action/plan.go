@@ -220,16 +220,3 @@ func (s *session) mode() attest.Mode {
 		return attest.ModeSelfHosted
 	}
 }
-
-func (s *session) dockerConfig() string {
-	if d := s.in.one("docker-config"); d != "" {
-		return d
-	}
-	if d := s.env.getenv("DOCKER_CONFIG"); d != "" {
-		return d
-	}
-	if h := s.env.getenv("HOME"); h != "" {
-		return filepath.Join(h, ".docker")
-	}
-	return ""
-}

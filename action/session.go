@@ -21,6 +21,8 @@ type session struct {
 	log     io.Writer // progress
 	report  report.Run
 	imageID string // digest of the image's configuration, as Docker names images
+
+	credentials string // directory made by login
 }
 
 func newSession(env Env, in values, command string) *session {

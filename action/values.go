@@ -49,7 +49,7 @@ func (v values) set(in input, raw ...string) error {
 			out = append(out, in.split(s)...)
 			continue
 		}
-		if in.kind == flag {
+		if in.kind == boolean {
 			b, err := strconv.ParseBool(s)
 			if err != nil {
 				return hint.Misuse(fmt.Errorf("input %s: %q is neither true nor false", in.name, s), "write true or false")
@@ -100,7 +100,7 @@ func addFlags(cmd *cobra.Command, command string) {
 			alias[in.alias] = in.name
 		}
 		switch in.kind {
-		case flag:
+		case boolean:
 			fs.BoolP(in.name, in.short, in.value == "true", in.help)
 		case list, csv:
 			fs.StringArrayP(in.name, in.short, nil, in.help)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/internal/hint"
@@ -68,15 +69,24 @@ func (s *session) open(ctx context.Context, target string) (oci.Store, func(), e
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, nil, hint.Misuse(fmt.Errorf("open %q: %w", target, err), "name a directory, a tar or an image reference")
 	}
+	if strings.HasPrefix(target, ".") || strings.HasPrefix(target, "/") {
+		return nil, nil, hint.Misuse(fmt.Errorf("no file or directory %q", target), "name a directory, a tar or an image reference")
+	}
+	forget, err := s.login(target)
+	if err != nil {
+		return nil, nil, err
+	}
 	remote, err := s.remote()
 	if err != nil {
+		forget()
 		return nil, nil, err
 	}
 	repo, err := remote.Repository(target)
 	if err != nil {
+		forget()
 		return nil, nil, err
 	}
-	return repo, remote.Close, nil
+	return repo, func() { remote.Close(); forget() }, nil
 }
 
 func (s *session) openArchive(ctx context.Context, file string) (oci.Store, func(), error) {
