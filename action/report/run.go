@@ -156,9 +156,9 @@ func outcome(r Run) string {
 	case r.Verdict() == VerdictUndecided:
 		why = "the run failed before it could decide"
 	case r.Verdict() == VerdictAllowed && r.Err != "":
-		why = "every rule is content, but the run failed"
+		why = "no rule denies it, but the run failed"
 	case r.Verdict() == VerdictAllowed:
-		why = "every rule is content"
+		why = "no rule denies it"
 	case n == 1:
 		why = "1 rule denies it"
 	default:
