@@ -84,7 +84,7 @@ deny contains finding if {
 # custom:
 #   id: build-entitlement
 #   severity: high
-#   controls: ["slsa-1.2:build-l3", "sp800-204d:build"]
+#   controls: ["slsa-1.2:build-l3"]
 #   solution: Build without the entitlement, or grant it in the setting entitlements.
 deny contains finding if {
 	some i in provenances

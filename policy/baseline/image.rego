@@ -46,7 +46,7 @@ image_sound if {
 # custom:
 #   id: image-shape
 #   severity: critical
-#   controls: ["slsa-1.2:build-l1", "cis-ssc-1.0:2.4.3"]
+#   controls: ["slsa-1.2:build-l1"]
 #   solution: Build the image with sealyard, or give an image index whose manifests name their platforms.
 deny contains {"rule": "image-shape", "message": message, "subject": subject} if {
 	some name, message in image_check

@@ -50,7 +50,7 @@ is_signer(signer, id, issuer) if {
 # custom:
 #   id: signer-missing
 #   severity: critical
-#   controls: ["slsa-1.2:build-l2", "cis-ssc-1.0:2.4.6", "cis-ssc-1.0:4.3.1", "s2c2f:REB-4"]
+#   controls: ["slsa-1.2:build-l2", "cis-ssc-1.0:2.4.6", "cis-ssc-1.0:4.3.1"]
 #   solution: Sign with a key or keyless, or set allowUnsigned when unsigned evidence is what you want to judge.
 deny contains finding if {
 	some claim in input.claims
