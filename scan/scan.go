@@ -122,6 +122,9 @@ type EPSS struct {
 // maxWarnings is how many warnings a platform keeps: enough to see what is wrong, few enough to read.
 const maxWarnings = 20
 
+// maxAtOnce is how many platforms are scanned side by side: each holds the index of its files, about 1 kB for each.
+const maxAtOnce = 4
+
 // scanTime bounds a whole scan, whatever a hostile image makes the libraries do. A 10 GB image takes about 3 minutes.
 const scanTime = 20 * time.Minute
 
@@ -174,7 +177,7 @@ type scanner struct {
 
 func (s *scanner) platforms(ctx context.Context, targets []target, out []Platform) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(min(runtime.GOMAXPROCS(0), maxAtOnce))
 	for i, t := range targets {
 		g.Go(func() error {
 			p, err := s.platform(ctx, t)
