@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -37,21 +38,9 @@ func (d *Dir) Attach(ctx context.Context, subject string, a Artifact) (Artifact,
 	if err != nil {
 		return Artifact{}, err
 	}
-	doc := document{SchemaVersion: 2, MediaType: typeManifest, ArtifactType: a.Type, Subject: &about, Annotations: a.Annotations}
-	config := describe(typeEmpty, []byte(emptyJSON))
-	doc.Config = &config
-	blobs := [][]byte{[]byte(emptyJSON)}
-	a.Layers = append([]Layer(nil), a.Layers...)
-	for i, l := range a.Layers {
-		if len(l.Content) >= maxWrittenLayer {
-			return Artifact{}, hint.Wrap(fmt.Errorf("artifact of type %q about %s: %d bytes, others read less than %d", a.Type, subject, len(l.Content), maxWrittenLayer),
-				"make the evidence smaller, for example an SBOM without the list of files")
-		}
-		desc := describe(l.MediaType, l.Content)
-		desc.Annotations = l.Annotations
-		a.Layers[i].Digest = desc.Digest
-		doc.Layers = append(doc.Layers, desc)
-		blobs = append(blobs, l.Content)
+	doc, blobs, err := a.document(about)
+	if err != nil {
+		return Artifact{}, err
 	}
 	raw, err := encode(doc)
 	if err != nil {
@@ -60,6 +49,10 @@ func (d *Dir) Attach(ctx context.Context, subject string, a Artifact) (Artifact,
 	entry := describe(typeManifest, raw)
 	entry.ArtifactType, entry.Annotations = a.Type, a.Annotations
 	a.Digest, a.Subject = entry.Digest, subject
+	a.Layers = slices.Clone(a.Layers)
+	for i, l := range doc.Layers {
+		a.Layers[i].Digest = l.Digest
+	}
 	for _, n := range there {
 		if n.Digest == entry.Digest {
 			return a, nil
@@ -74,6 +67,24 @@ func (d *Dir) Attach(ctx context.Context, subject string, a Artifact) (Artifact,
 		}
 	}
 	return a, d.list(entry)
+}
+
+// document makes the artifact's manifest, and lists the content of the blobs it names.
+func (a Artifact) document(about descriptor) (document, [][]byte, error) {
+	config := describe(typeEmpty, []byte(emptyJSON))
+	doc := document{SchemaVersion: 2, MediaType: typeManifest, ArtifactType: a.Type, Config: &config, Subject: &about, Annotations: a.Annotations}
+	blobs := [][]byte{[]byte(emptyJSON)}
+	for _, l := range a.Layers {
+		if len(l.Content) >= maxWrittenLayer {
+			return document{}, nil, hint.Wrap(fmt.Errorf("artifact of type %q about %s: %d bytes, others read less than %d", a.Type, about.Digest, len(l.Content), maxWrittenLayer),
+				"make the evidence smaller, for example an SBOM without the list of files")
+		}
+		desc := describe(l.MediaType, l.Content)
+		desc.Annotations = l.Annotations
+		doc.Layers = append(doc.Layers, desc)
+		blobs = append(blobs, l.Content)
+	}
+	return doc, blobs, nil
 }
 
 // subject finds the descriptor of the manifest with that digest in the layout.

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -26,6 +27,15 @@ func resolveImage(ctx context.Context, s source, root descriptor) (Image, error)
 			return Image{}, fmt.Errorf("image %s: %w: more than %d bytes of manifests", root.Digest, ErrCorrupt, maxAttached)
 		}
 	}
+	if img.Platforms, err = readPlatforms(ctx, s, entries); err != nil {
+		return Image{}, fmt.Errorf("image %s: %w", root.Digest, err)
+	}
+	return img, nil
+}
+
+// readPlatforms reads the entries side by side. A platform that is there twice is refused: which of the two a user
+// gets would be left to chance.
+func readPlatforms(ctx context.Context, s source, entries []descriptor) ([]Platform, error) {
 	found := make([]*Platform, len(entries))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.jobs())
@@ -36,23 +46,24 @@ func resolveImage(ctx context.Context, s source, root descriptor) (Image, error)
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return Image{}, fmt.Errorf("image %s: %w", root.Digest, err)
+		return nil, err
 	}
+	var out []Platform
 	seen := map[string]string{}
 	for _, p := range found {
 		if p == nil {
 			continue
 		}
 		if first, ok := seen[p.Platform]; ok {
-			return Image{}, fmt.Errorf("image %s: %w: platform %q twice, %s and %s", root.Digest, ErrCorrupt, p.Platform, first, p.Digest)
+			return nil, fmt.Errorf("%w: platform %q twice, %s and %s", ErrCorrupt, p.Platform, first, p.Digest)
 		}
 		seen[p.Platform] = p.Digest
-		img.Platforms = append(img.Platforms, *p)
+		out = append(out, *p)
 	}
-	if len(img.Platforms) == 0 {
-		return Image{}, fmt.Errorf("image %s: it has no runnable platform", root.Digest)
+	if len(out) == 0 {
+		return nil, errors.New("it has no runnable platform")
 	}
-	return img, nil
+	return out, nil
 }
 
 // entriesOf lists the manifests of an index and of the indexes in it, without those for unknown/unknown.

@@ -21,6 +21,9 @@ cosign|v2.6.5|github.com/sigstore/cosign/v2/cmd/cosign
 buildx|v0.38.2|github.com/docker/buildx/cmd/buildx
 syft|v1.57.0|github.com/anchore/syft/cmd/syft
 grype|v0.121.2|github.com/anchore/grype/cmd/grype
+staticcheck|v0.8.2|honnef.co/go/tools/cmd/staticcheck
+actionlint|v1.7.12|github.com/rhysd/actionlint/cmd/actionlint
+govulncheck|v1.9.0|golang.org/x/vuln/cmd/govulncheck
 '
 default='runc registry docker-registry'
 
@@ -70,34 +73,46 @@ gotool() {
 	shift
 	(cd "$tmp" && GOFLAGS=-buildvcs=false GOOS='' GOARCH='' GOWORK=off GOBIN=$tmp/bin go install "$@" "$(field "$name" 3)@$(field "$name" 2)") ||
 		die "go could not build $name"
-	mv "$tmp/bin/$name" "$dir/bin/$name"
+	place "$tmp/bin/$name"
 }
 
-# runc is static and knows seccomp. libseccomp's header and static library come from the system or, unpacked,
-# from its package; a stand-in for pkg-config says where, so that pkg-config need not be there.
+# place FILE: moves it into .tools/bin in one step, also from another filesystem while others use the old one.
+place() {
+	mv "$1" "$dir/bin/.${1##*/}.$$"
+	mv "$dir/bin/.${1##*/}.$$" "$dir/bin/${1##*/}"
+}
+
+# runc is static and knows seccomp. libseccomp's header and static library come from the system or, unpacked under
+# .tools, from its package. A stand-in for pkg-config, which need not be there, gives the same answer in both cases:
+# go's cache keeps that answer, but knows CGO_CFLAGS and CGO_LDFLAGS.
 build_runc() {
 	command -v "${CC:-gcc}" >/dev/null || die "gcc is needed to build runc: install the packages gcc and libc6-dev"
-	flags=
+	seccomp=
 	if ! link_seccomp; then
-		unpack libseccomp-dev "$tmp/seccomp"
-		flags="-I$tmp/seccomp/usr/include -L$tmp/seccomp/usr/lib/$("${CC:-gcc}" -print-multiarch)"
+		rm -rf "$dir/seccomp"
+		unpack libseccomp-dev "$dir/seccomp"
+		seccomp=$dir/seccomp/usr
 		link_seccomp || die "a static program with libseccomp does not link: install the packages libseccomp-dev and libc6-dev"
 	fi
-	cat >"$tmp/pkg-config" <<-END
+	cat >"$tmp/pkg-config" <<-'END'
 		#!/bin/sh
-		case "\$*" in
-		*--cflags*) echo "${flags%% *}" ;;
-		*) echo "${flags##* } -lseccomp" ;;
+		case "$*" in
+		*--libs*) echo -lseccomp ;;
+		*) echo ;;
 		esac
 	END
 	chmod +x "$tmp/pkg-config"
-	PKG_CONFIG=$tmp/pkg-config CGO_ENABLED=1 gotool runc -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static'
+	PKG_CONFIG=$tmp/pkg-config CGO_ENABLED=1 \
+		CGO_CFLAGS="-O2 -g ${seccomp:+\"-I$seccomp/include\"}" CGO_LDFLAGS="-O2 -g ${seccomp:+\"-L$(libdir)\"}" \
+		gotool runc -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static'
 }
+
+libdir() { printf %s "$seccomp/lib/$("${CC:-gcc}" -print-multiarch)"; }
 
 link_seccomp() {
 	printf '#include <seccomp.h>\nint main(void){return seccomp_api_get()>9;}\n' >"$tmp/probe.c"
-	# shellcheck disable=SC2086 # flags are words
-	"${CC:-gcc}" -static $flags -o "$tmp/probe" "$tmp/probe.c" $flags -lseccomp 2>/dev/null
+	"${CC:-gcc}" -static ${seccomp:+"-I$seccomp/include"} -o "$tmp/probe" "$tmp/probe.c" \
+		${seccomp:+"-L$(libdir)"} -lseccomp 2>/dev/null
 }
 
 install() {
@@ -117,7 +132,7 @@ install() {
 	*)
 		unpack "$(field "$name" 3)" "$tmp/deb"
 		"$tmp/deb/usr/bin/$name" --version >/dev/null 2>"$tmp/err" || die "Debian's $name does not run here: $(cat "$tmp/err")"
-		mv "$tmp/deb/usr/bin/$name" "$dir/bin/$name"
+		place "$tmp/deb/usr/bin/$name"
 		;;
 	esac
 	printf '%s\n' "$want" >"$stamp"

@@ -182,6 +182,7 @@ type spoiled struct {
 	sent int64
 }
 
+// Read implements io.Reader.
 func (s *spoiled) Read(p []byte) (int, error) {
 	if s.rule.CutDown > 0 {
 		if s.sent >= s.rule.CutDown {
