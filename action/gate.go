@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
 	}
-	g.stage, err = newStage(g.in.one("evidence-path"))
+	g.stage, err = newStage(cmp.Or(g.in.one("evidence-path"), "sealyard-evidence"))
 	return err
 }
 

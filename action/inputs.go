@@ -53,7 +53,7 @@ func buildInputs() []input {
 		{name: "labels", kind: list, on: b, alias: "label", help: "image labels, NAME=value"},
 		{name: "annotations", kind: list, on: b, alias: "annotation", help: "OCI annotations, [type[platform]:]NAME=value"},
 		{name: "cache-from", kind: list, on: b, help: "caches to read, such as type=registry,ref=host/repo:cache"},
-		{name: "cache-to", kind: list, on: b, help: "caches to write; a failing cache never fails the build unless ignore-error=false"},
+		{name: "cache-to", kind: list, on: b, help: "caches to write, before the decision is made: a cache in a registry holds layers of images that may be denied"},
 		{name: "no-cache", kind: boolean, value: "false", on: b, help: "build every step anew"},
 		{name: "no-cache-filters", kind: csv, on: b, alias: "no-cache-filter", help: "stages to build anew"},
 		{name: "pull", kind: boolean, value: "false", on: b, help: "resolve base images again even when they are cached"},
@@ -115,7 +115,7 @@ func registryInputs() []input {
 func reportInputs() []input {
 	const d, b = "build scan verify", "build scan"
 	return []input{
-		{name: "evidence-path", value: "sealyard-evidence", on: b, help: "directory for the image, its evidence and the decision"},
+		{name: "evidence-path", on: b, help: "directory for the image, its evidence and the decision (default: sealyard-evidence, for scan sealyard-scan)"},
 		{name: "format", value: "text", on: d + " inspect", help: "report on standard output: text or json"},
 		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
 		{name: "summary", kind: boolean, value: "true", on: d, help: "write the job summary on GitHub"},

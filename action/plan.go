@@ -142,21 +142,22 @@ func (s *session) buildSecrets(keep func(error)) map[string][]byte {
 	return out
 }
 
-// secrets lists every value that no build argument may hold.
+// secrets lists every value that nothing may print and no build argument may hold.
 func (s *session) secrets() []string {
-	var out []string
+	out := []string{s.env.getenv("COSIGN_PASSWORD")}
 	for _, in := range inputs() {
-		if !in.secret {
-			continue
-		}
 		for _, v := range s.in.all(in.name) {
-			if in.name == "secrets" {
-				_, v, _ = strings.Cut(v, "=")
+			switch _, rest, _ := strings.Cut(v, "="); {
+			case in.name == "secrets":
+				out = append(out, rest)
+			case in.name == "secret-envs":
+				out = append(out, s.env.getenv(rest))
+			case in.secret:
+				out = append(out, v)
 			}
-			out = append(out, v)
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(v string) bool { return v == "" })
 }
 
 func (s *session) epoch(keep func(error)) *int64 {

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -67,7 +68,7 @@ func (i *inspector) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	i.stage, err = newStage(i.in.one("evidence-path"))
+	i.stage, err = newStage(cmp.Or(i.in.one("evidence-path"), "sealyard-scan"))
 	return err
 }
 

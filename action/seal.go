@@ -159,6 +159,9 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 		u.decision = broken(policy.Decision{}, err.Error(), u.rejected)
 		return u, nil
 	}
+	if whole := u.record.subjects[0]; whole != u.image.Digest && single(u.image) {
+		return unsealWhole(ctx, store, whole, u.image.Digest, trust, own)
+	}
 	u.time, u.policies = u.record.time, own
 	missing, err := u.pick()
 	if err != nil {
@@ -179,6 +182,21 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 		return u, u.compare()
 	}
 	return u, nil
+}
+
+// single reports whether an image is one manifest and no index.
+func single(img oci.Image) bool { return len(img.Platforms) == 1 && img.Platforms[0].Digest == img.Digest }
+
+// unsealWhole verifies the image index that a single manifest is part of: decisions are made about whole images.
+func unsealWhole(ctx context.Context, store oci.Store, index, manifest string, trust *attest.Trust, own []*policy.Bundle) (unsealed, error) {
+	img, err := store.Resolve(ctx, index)
+	if err != nil {
+		return unsealed{}, fmt.Errorf("the image that %s is part of: %w", manifest, err)
+	}
+	if img.Digest != index || !slices.ContainsFunc(img.Platforms, func(p oci.Platform) bool { return p.Digest == manifest }) {
+		return unsealed{}, fmt.Errorf("%w: the image %s does not have the manifest %s", attest.ErrUntrusted, index, manifest)
+	}
+	return unseal(ctx, store, index, trust, own)
 }
 
 // compare holds the decision made again to the one that was signed. Only the engine's version may differ.
@@ -277,6 +295,7 @@ type record struct {
 	time     time.Time
 	document []byte // the decision, as signed
 	decision policy.Decision
+	subjects []string // the image index first
 	claims   []attest.Reference
 	bundles  []attest.Reference
 }
@@ -292,7 +311,7 @@ func newest(verified []attest.Verified, img oci.Image) (record, error) {
 		if err != nil {
 			return record{}, fmt.Errorf("decision claim %s: %w", v.Digest(), err)
 		}
-		if r.time.After(best.time) {
+		if r.subjects = v.Subjects(); r.time.After(best.time) {
 			best = r
 		}
 	}
