@@ -300,6 +300,20 @@ func TestKeylessDeadline(t *testing.T) {
 	}
 }
 
+// What cannot be published is refused before a token is fetched, so that no certificate and no log entry are spent on it.
+func TestKeylessSpendsNothing(t *testing.T) {
+	k := must(attest.NewKeyless(attest.KeylessOptions{
+		Token:         func(context.Context, string) (string, error) { return "", errors.New("a token was fetched") },
+		SigningConfig: newSigstore(t).config(t, "", "/timestamp"), Now: time.Now(),
+	}))(t)
+	if _, err := k.Sign(context.Background(), attest.Statement{}); err == nil || strings.Contains(err.Error(), "token") {
+		t.Errorf("the zero statement: %v", err)
+	}
+	if _, err := k.Sign(context.Background(), bom(t)); err == nil || !strings.Contains(err.Error(), "a token was fetched") {
+		t.Errorf("a good statement: %v", err)
+	}
+}
+
 // R50 R51: a signing config that names nothing usable, or no source of time, is refused before anything is signed.
 func TestSigningConfig(t *testing.T) {
 	const valid = `"validFor":{"start":"2020-01-01T00:00:00Z"},"operator":"x"`

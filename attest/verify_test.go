@@ -135,6 +135,8 @@ func TestStrictBundle(t *testing.T) {
 		"payload as a name":         change(payload, `"p\u0061yload`+payload[8:]),
 		"payload in URL base64":     change(payload, strings.ReplaceAll(payload, "e", "-")),
 		"payload with a line break": change(payload, payload[:20]+"\n"+payload[20:]),
+		"payload with a return":     change(payload, payload[:20]+"\r"+payload[20:]),
+		"payload after a quote":     change(payload, `"\"payload`+payload[8:]),
 		"payload escaped":           change(payload, payload[:20]+`\u0041`+payload[20:]),
 		"payload unpadded":          change(payload, strings.ReplaceAll(payload, "=", "")+strings.Repeat(" ", 1)+"x"),
 		"unknown field":             change(`"mediaType"`, `"x":1,"mediaType"`),
@@ -152,6 +154,15 @@ func TestStrictBundle(t *testing.T) {
 		if v, err := trust.Verify([]byte(b), indexDigest); !errors.Is(err, ErrMalformed) || v.JSON() != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// Base64 whose unused bits are not zero would be a second spelling of the same payload.
+	padded := string(envelope(t, aStatement()+strings.Repeat(" ", (5-len(aStatement())%3)%3)))
+	at := strings.Index(padded, `=",`)
+	if at < 0 || padded[at-1] == 'x' {
+		t.Fatalf("no padding in %s", padded)
+	}
+	if _, err := trust.Verify([]byte(padded[:at-1]+string(padded[at-1]+1)+padded[at:]), indexDigest); !errors.Is(err, ErrMalformed) {
+		t.Errorf("base64 with unused bits: %v", err)
 	}
 	// White space and another order of fields change nothing.
 	spaced := strings.Replace(strings.Replace(good, `"payload":`, "\"payload\" :\n ", 1), `{`, "{ ", 1) + "\n"
