@@ -35,7 +35,7 @@ type Key struct {
 }
 
 // NewKey opens a cosign key file: PEM of type ENCRYPTED SIGSTORE (or COSIGN) PRIVATE KEY. As in cosign, a key that is
-// not encrypted is refused. It takes about 0.1 s and 32 MB, which is what the file format asks of a password check.
+// not encrypted is refused. It takes about 0.2 s and 64 MB, which is what the file format asks of a password check.
 // Errors are marked with hint.Misuse; none quotes the file or the password.
 func NewKey(pemFile, password []byte) (*Key, error) {
 	if len(pemFile) > maxKeyFile {
