@@ -82,6 +82,9 @@ func TestAttachRefusesTooMuch(t *testing.T) {
 			t.Fatalf("artifact %d: %v", i, err)
 		}
 	}
+	if _, err = d.Attach(ctx, img.Digest, bundle("")); err != nil {
+		t.Errorf("one that is there already: %v", err)
+	}
 }
 
 // R63: attaching keeps what index.json lists and members that we do not know.

@@ -103,6 +103,25 @@ func TestFallbackTagContent(t *testing.T) {
 	}
 }
 
+// R55: a registry that does not say OCI-Subject gets the fallback tag too, whatever else it answers.
+func TestNoSubjectHeaderMeansFallbackTag(t *testing.T) {
+	ctx := context.Background()
+	d, img := good(t, "")
+	want, err := d.Attach(ctx, img.Digest, bundle("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := testkit.Flaky(t, testkit.Registry(t, testkit.Olareg), testkit.Rule{Method: "PUT", DropHead: "OCI-Subject"})
+	r := newRemote(t, RemoteOptions{})
+	if err := r.Push(ctx, d, img, proxy.Addr+"/app"); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := repository(t, r, proxy.Addr+"/app").fallback(ctx, img.Digest)
+	if err != nil || len(list) != 1 || list[0].Digest != want.Digest {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
 // R55 R63: pushers that update one fallback tag at the same time lose none of their referrers, nor those that were there.
 func TestConcurrentPushersLoseNothing(t *testing.T) {
 	ctx := context.Background()
@@ -182,6 +201,8 @@ func TestPushFaults(t *testing.T) {
 		{"manifest not stored", testkit.Rule{Method: "PUT", Path: manifest, Status: 201, Times: 1}, []string{"manifest"}},
 		{"blob not stored", testkit.Rule{Method: "HEAD", Path: blob, Status: 200}, []string{"manifest"}},
 		{"manifest read back wrong", testkit.Rule{Method: "GET", Path: manifest, Flip: true}, []string{"read back", "corrupt"}},
+		{"referrer not listed", testkit.Rule{Method: "GET", Path: regexp.MustCompile("/referrers/"), Status: 200, Body: `{"schemaVersion":2,"manifests":[]}`,
+			Header: map[string][]string{"Content-Type": {typeIndex}}}, []string{"read back", "does not list"}},
 		{"manifest without end", testkit.Rule{Method: "GET", Path: manifest, Endless: true}, []string{"read back", "corrupt"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -277,3 +277,16 @@ func TestBadReference(t *testing.T) {
 		t.Error("a digest for a tag")
 	}
 }
+
+// R62: content of the right digest is still refused when its descriptor promised another size.
+func TestSizeMustMatchToo(t *testing.T) {
+	s := newScripted()
+	s.blobs[digestOf([]byte("blob"))] = []byte("blob")
+	p := serve(t, s)
+	for size, good := range map[int64]bool{3: false, 4: true, 5: false} {
+		_, err := readAll(context.Background(), p, descriptor{Digest: digestOf([]byte("blob")), Size: size})
+		if (err == nil) != good || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
+}
