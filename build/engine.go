@@ -35,6 +35,7 @@ const (
 	maxLogLine    = 4 << 10          // bytes of one such line
 	deathNotice   = time.Second      // between losing the connection and seeing that the process is gone
 	killAfter     = 10 * time.Second // for the engine to end by itself after its stdin was closed; then SIGKILL
+	maxTempDir    = 60               // bytes: what we add must fit into the 107 that a socket's path may have
 	defaultPath   = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
@@ -119,8 +120,8 @@ func startEngine(ctx context.Context, e Engine, o EngineOptions, progress io.Wri
 		return nil, err
 	}
 	temp := e.TempDir
-	if temp == "" {
-		temp = "/tmp" // short: a socket's path has at most 107 bytes
+	if temp == "" || len(temp) > maxTempDir {
+		temp = "/tmp"
 	}
 	dir, err := os.MkdirTemp(temp, "sealyard-engine-") // made with mode 0700
 	if err != nil {

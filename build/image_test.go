@@ -161,12 +161,12 @@ func TestSeveralPlatforms(t *testing.T) {
 	}
 }
 
-// R65: two engines with empty caches give the same digest for one SOURCE_DATE_EPOCH; without it they do not.
+// R65: two engines with empty caches give the same digest for one SOURCE_DATE_EPOCH; without it they differ.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
 	epoch := int64(1_700_000_000)
 	digests := map[string]int{}
-	for i := range 4 {
+	for i := range 3 {
 		dir := files(t, map[string]string{"Dockerfile": lines("FROM scratch", "COPY tool /tool", `RUN ["/tool","write","/made","same"]`, runnable)})
 		stamp := time.Now().Add(time.Duration(-i) * time.Hour)
 		if err := os.Chtimes(filepath.Join(dir, "tool"), stamp, stamp); err != nil {
@@ -183,8 +183,8 @@ func TestReproducible(t *testing.T) {
 			t.Errorf("created %q", created)
 		}
 	}
-	if len(digests) != 3 {
-		t.Fatalf("digests %v: want one for both reproducible builds and one for each other", digests)
+	if len(digests) != 2 {
+		t.Fatalf("digests %v: want one for both reproducible builds and another for the third", digests)
 	}
 }
 

@@ -183,22 +183,19 @@ func TestCache(t *testing.T) {
 		}
 		return []build.Cache{c}
 	}
-	for name, test := range map[string]struct{ to, from string }{
-		"local":    {"type=local,mode=max,dest=" + store, "type=local,src=" + store},
-		"registry": {"type=registry,mode=max,ref=" + registry + "/cache:1", registry + "/cache:1"},
-	} {
+	plan := build.Plan{Context: dir, Engine: newEngine(t), InsecureRegistries: []string{registry}}
+	plan.CacheTo = append(parse("type=local,mode=max,dest="+store), parse("type=registry,mode=max,ref="+registry+"/cache:1")...)
+	first, _ := mustBuild(t, plan)
+	for name, from := range map[string]string{"local": "type=local,src=" + store, "registry": registry + "/cache:1"} {
 		t.Run(name, func(t *testing.T) {
-			plan := build.Plan{Context: dir, InsecureRegistries: []string{registry}}
-			plan.Engine, plan.CacheTo = newEngine(t), parse(test.to)
-			one, _ := mustBuild(t, plan)
-			plan.Engine, plan.CacheTo, plan.CacheFrom = newEngine(t), nil, parse(test.from)
-			two, _ := mustBuild(t, plan)
-			if one.Manifests[0].Config != two.Manifests[0].Config {
+			plan := build.Plan{Context: dir, Engine: newEngine(t), InsecureRegistries: []string{registry}, CacheFrom: parse(from)}
+			second, _ := mustBuild(t, plan)
+			if first.Manifests[0].Config != second.Manifests[0].Config {
 				t.Error("cache was not used")
 			}
 		})
 	}
-	plan := build.Plan{Context: dir, Engine: newEngine(t), CacheTo: parse("type=registry,ref=127.0.0.1:1/cache")}
+	plan.CacheTo = parse("type=registry,ref=127.0.0.1:1/cache")
 	if _, err := image(t, plan, filepath.Join(t.TempDir(), "out")); err != nil {
 		t.Errorf("cache that cannot be written: %v", err)
 	}

@@ -100,7 +100,7 @@ type Engine struct {
 	Executable string   // the program whose `engine` subcommand calls Serve: usually this one
 	StateDir   string   // where the engine keeps its cache; one engine at a time, a second run waits
 	Runc       string   // path of runc; "" is looked up in the PATH of Env
-	TempDir    string   // where the socket goes (in a directory of its own); "" is /tmp
+	TempDir    string   // where the socket goes (in a directory of its own); "" or a path of more than 60 bytes is /tmp
 	Env        []string // the engine's whole environment, as KEY=value
 }
 
