@@ -28,6 +28,7 @@ type apiRequest struct {
 type statusError struct {
 	method, url string
 	status      int
+	code        string // the registry's word for what is wrong
 	message     string // the registry's words, bounded
 	after       string // Retry-After
 }

@@ -33,6 +33,7 @@ func refusal(method string, resp *http.Response) error {
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err == nil && json.Unmarshal(raw, &body) == nil && len(body.Errors) > 0 {
+		e.code = body.Errors[0].Code
 		e.message = body.Errors[0].Code + ": " + body.Errors[0].Message
 		e.message = e.message[:min(len(e.message), maxMessage)]
 	}
@@ -78,6 +79,9 @@ func temporary(err error) bool {
 	if errors.Is(err, errGuard) || errors.Is(err, ErrCorrupt) || errors.Is(err, context.Canceled) {
 		return false
 	}
+	if raced(err) {
+		return true
+	}
 	switch statusOf(err) {
 	case 0:
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
@@ -93,6 +97,13 @@ func temporary(err error) bool {
 	}
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// raced reports whether a registry says that what it got is not what was sent. The bytes were verified on their way
+// out, so they were damaged on the way or, as with docker-registry 2.8, crossed another's upload of the same content.
+func raced(err error) bool {
+	var e *statusError
+	return errors.As(err, &e) && (e.code == "DIGEST_INVALID" || e.code == "BLOB_UPLOAD_INVALID" || e.code == "BLOB_UPLOAD_UNKNOWN")
 }
 
 // statusOf is the HTTP status that err carries, ours or go-containerregistry's; 0 for none.

@@ -192,6 +192,8 @@ func TestPushFaults(t *testing.T) {
 	}{
 		{"told to slow down", testkit.Rule{Status: 429, Header: map[string][]string{"Retry-After": {"0"}}, First: 3, Times: 3}, nil},
 		{"server errors", testkit.Rule{Status: 503, First: 2, Times: 3}, nil},
+		{"says the digest is wrong once", testkit.Rule{Method: "PUT", Path: manifest, Status: 400, Body: `{"errors":[{"code":"DIGEST_INVALID","message":"x"}]}`, Times: 1}, nil},
+		{"says so for ever", testkit.Rule{Method: "PUT", Path: manifest, Status: 400, Body: `{"errors":[{"code":"DIGEST_INVALID","message":"x"}]}`}, []string{"DIGEST_INVALID"}},
 		{"for ever told to slow down", testkit.Rule{Method: "POST", Status: 429}, []string{"429"}},
 		{"upload cut once", testkit.Rule{Method: "PUT", Path: upload, CutUp: 3, Times: 1}, nil},
 		{"uploads cut for ever", testkit.Rule{Method: "PUT", Path: upload, CutUp: 3}, []string{"PUT", "blobs/sha256"}},
