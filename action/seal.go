@@ -185,7 +185,9 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 }
 
 // single reports whether an image is one manifest and no index.
-func single(img oci.Image) bool { return len(img.Platforms) == 1 && img.Platforms[0].Digest == img.Digest }
+func single(img oci.Image) bool {
+	return len(img.Platforms) == 1 && img.Platforms[0].Digest == img.Digest
+}
 
 // unsealWhole verifies the image index that a single manifest is part of: decisions are made about whole images.
 func unsealWhole(ctx context.Context, store oci.Store, index, manifest string, trust *attest.Trust, own []*policy.Bundle) (unsealed, error) {

@@ -188,13 +188,13 @@ func referrers(ctx context.Context, store oci.Store, digest string) ([]inspected
 // tree writes an inspection for people.
 func (i inspection) tree(w io.Writer) error {
 	p := &printer{w: w}
-	p.line("image %s", i.Digest)
+	p.line("", "image %s", i.Digest)
 	p.referrers("  ", i.Attached)
 	for _, part := range i.Platforms {
-		p.line("  %s %s, %d bytes", part.Platform, part.Digest, part.Size)
+		p.line("  ", "%s %s, %d bytes", part.Platform, part.Digest, part.Size)
 		p.referrers("    ", part.Attached)
 	}
-	p.line("nothing above is verified: use sealyard verify")
+	p.line("", "nothing above is verified: use sealyard verify")
 	return p.err
 }
 
@@ -204,9 +204,9 @@ type printer struct {
 	err error
 }
 
-func (p *printer) line(format string, args ...any) {
+func (p *printer) line(indent, format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintln(p.w, report.Clean(fmt.Sprintf(format, args...)))
+		_, p.err = fmt.Fprintln(p.w, indent+report.Clean(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -216,6 +216,6 @@ func (p *printer) referrers(indent string, all []inspectedReferrer) {
 		if a.Predicate != "" {
 			what = a.Predicate
 		}
-		p.line("%s- %s %s", indent, what, a.Digest)
+		p.line(indent, "- %s %s", what, a.Digest)
 	}
 }

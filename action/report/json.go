@@ -81,7 +81,10 @@ func JSON(w io.Writer, r Run) error {
 		Evidence: r.Evidence, Database: r.Database, Verify: r.VerifyHint, Steps: []documentStep{}, Error: r.Err, Hint: r.Hint,
 	}
 	if r.Decided {
-		d.Decision = &r.Decision
+		decision := r.Decision
+		decision.Bundles, decision.Rules = list(decision.Bundles), list(decision.Rules)
+		decision.Denials, decision.Warnings = list(decision.Denials), list(decision.Warnings)
+		d.Decision = &decision
 	}
 	t := count(r.flaws())
 	for _, s := range severities() {
@@ -120,9 +123,9 @@ func newDocumentImage(r Run) documentImage {
 }
 
 // list makes an empty list out of none: JSON has a word for each, and readers trip over null.
-func list(s []string) []string {
+func list[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }
