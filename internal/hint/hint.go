@@ -3,8 +3,8 @@
 package hint
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/agext/levenshtein"
 )
@@ -34,22 +34,26 @@ func Misuse(err error, format string, args ...any) error {
 	return hinted{error: err, hint: fmt.Sprintf(format, args...), misuse: true}
 }
 
-// Of returns the outermost hint in err's chain, or "".
+// Of returns the outermost hint in err's tree, or "".
 func Of(err error) string {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if h, ok := err.(hinted); ok && h.hint != "" {
-			return h.hint
-		}
-	}
-	return ""
+	text := ""
+	walk(err, func(h hinted) bool { text = h.hint; return text != "" })
+	return text
 }
 
-// IsMisuse reports whether any error in err's chain was marked with Misuse.
-func IsMisuse(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if h, ok := err.(hinted); ok && h.misuse {
-			return true
-		}
+// IsMisuse reports whether any error in err's tree was marked with Misuse.
+func IsMisuse(err error) bool { return walk(err, func(h hinted) bool { return h.misuse }) }
+
+// walk shows found every hinted error in err's tree, outermost first, until it returns true.
+func walk(err error, found func(hinted) bool) bool {
+	if h, ok := err.(hinted); ok && found(h) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return walk(e.Unwrap(), found)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(err error) bool { return walk(err, found) })
 	}
 	return false
 }

@@ -21,6 +21,10 @@ func TestHintSurvivesWrapping(t *testing.T) {
 	if err := Wrap(err, "outer"); Of(err) != "outer" || !IsMisuse(err) {
 		t.Error("the outer hint must win and the mark must stay")
 	}
+	joined := errors.Join(errors.New("other"), fmt.Errorf("a %w and b %w", base, Misuse(base, "mend it")))
+	if Of(joined) != "mend it" || !IsMisuse(joined) {
+		t.Error("hint lost behind errors.Join or a second %w")
+	}
 	if Wrap(nil, "x") != nil || Misuse(nil, "x") != nil {
 		t.Error("nil must stay nil")
 	}
