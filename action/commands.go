@@ -42,6 +42,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	tip := "run " + cmd.CommandPath() + " --help"
+	cmd.SuggestionsMinimumDistance = 2 // cobra sets its default only where it makes this error itself
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		tip = fmt.Sprintf("did you mean %q?", near[0])
 	}

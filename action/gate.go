@@ -83,7 +83,11 @@ func (g *gate) run(ctx context.Context) error {
 		return err
 	}
 	g.report.Evidence = g.stage.target
-	if !g.decision.Allowed || !g.in.on("push") {
+	if !g.decision.Allowed || g.signer == nil {
+		return nil
+	}
+	g.report.VerifyHint = "sealyard verify " + g.stage.target + " --key cosign.pub"
+	if !g.in.on("push") {
 		return nil
 	}
 	return g.step(ctx, "publish", g.publish)
@@ -226,7 +230,6 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 		if err := g.stage.publicKey(k); err != nil {
 			return "", err
 		}
-		g.report.VerifyHint = "sealyard verify " + g.target() + " --key cosign.pub"
 	}
 	return fmt.Sprintf("%d statements", len(all)), g.audit(ctx, g.dir, g.image.Digest)
 }
@@ -265,7 +268,7 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		}
 		seen[ref.Repository] = true
 		if err := remote.Push(ctx, g.dir, g.image, ref.Repository); err != nil {
-			return "", err
+			return "", unpublished(err)
 		}
 		repo, err := remote.Repository(ref.Repository + "@" + g.image.Digest)
 		if err != nil {
@@ -279,15 +282,16 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		return "", err
 	}
 	g.report.Published = g.tags
+	g.report.VerifyHint = "sealyard verify " + g.tags[0] + " --key cosign.pub"
 	return strings.Join(g.tags, ", "), nil
 }
 
-// target is what a reader of the report would verify: the first tag when it is published, else the evidence.
-func (g *gate) target() string {
-	if g.in.on("push") {
-		return g.tags[0]
+// unpublished says what a failed push left behind, unless the error says better what to do.
+func unpublished(err error) error {
+	if hint.Of(err) != "" {
+		return err
 	}
-	return g.stage.target
+	return hint.Wrap(err, "no tag was moved; run again: what was pushed already is not sent again")
 }
 
 // imageName is what the image is called, without its tag.
