@@ -86,7 +86,7 @@ func (g *gate) run(ctx context.Context) error {
 	if !g.decision.Allowed || g.signer == nil {
 		return nil
 	}
-	g.report.VerifyHint = "sealyard verify " + g.stage.target + " --key cosign.pub"
+	g.report.VerifyHint = g.verifyLine(g.stage.target)
 	if !g.in.on("push") {
 		return nil
 	}
@@ -282,8 +282,16 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		return "", err
 	}
 	g.report.Published = g.tags
-	g.report.VerifyHint = "sealyard verify " + g.tags[0] + " --key cosign.pub"
+	g.report.VerifyHint = g.verifyLine(g.tags[0])
 	return strings.Join(g.tags, ", "), nil
+}
+
+// verifyLine is the command that checks what this run sealed.
+func (g *gate) verifyLine(target string) string {
+	if g.identity.Kind == attest.KindKeyless {
+		return "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + g.identity.ID + " --certificate-oidc-issuer " + g.identity.Issuer
+	}
+	return "sealyard verify " + target + " --key cosign.pub"
 }
 
 // unpublished says what a failed push left behind, unless the error says better what to do.
