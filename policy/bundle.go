@@ -123,13 +123,9 @@ func readFile(ctx context.Context, file string) (files, error) {
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
-// nameOf makes a bundle name of a path: "./acme policy.tar.gz" is "acme-policy".
+// nameOf makes a bundle name of a path: "./acme policy.tar.gz" is "acme-policy". It is "" for "." and the like.
 func nameOf(source string) string {
-	base := filepath.Base(source)
-	if abs, err := filepath.Abs(source); err == nil {
-		base = filepath.Base(abs)
-	}
-	base = strings.TrimSuffix(strings.TrimSuffix(base, ".gz"), ".tar")
+	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(source), ".gz"), ".tar")
 	base = strings.TrimSuffix(base, ".tgz")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "._-")
 	return base[:min(len(base), 64)]

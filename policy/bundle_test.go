@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
@@ -380,6 +382,48 @@ func TestBundleDescribesItself(t *testing.T) {
 	if none, err := load(t, map[string]string{"a.rego": tightens}, LoadOptions{}).Settings(); err != nil || string(none) != "{}" {
 		t.Errorf("settings %s %v", none, err)
 	}
+}
+
+// What OPA's own tools write loads here, and what we write loads there.
+func TestArchiveIsAnOPABundle(t *testing.T) {
+	read := func(data []byte) bundle.Bundle {
+		b, err := bundle.NewReader(bytes.NewReader(data)).WithRegoVersion(ast.RegoV1).Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	b := baseline(t, "severity: low")
+	theirs := read(b.Archive())
+	if settings := theirs.Data["settings"].(map[string]any); settings["severity"] != "low" || len(theirs.Modules) != len(b.rulesFiles(t)) || theirs.Manifest.Revision != "1" {
+		t.Errorf("OPA reads settings %v and %d modules", settings, len(theirs.Modules))
+	}
+	ours := read(tarGz(t, entry{name: "a.rego", typ: tar.TypeReg, data: tightens}))
+	var buf bytes.Buffer
+	if err := bundle.NewWriter(&buf).Write(ours); err != nil {
+		t.Fatal(err)
+	}
+	again, err := LoadArchive(t.Context(), buf.Bytes(), LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := decideOrFail(t, again, allowedInput()); d.Allowed || len(d.Denials) != 2 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// rulesFiles lists the Rego files in the bundle's archive.
+func (b *Bundle) rulesFiles(t *testing.T) (names []string) {
+	f, err := readArchive(t.Context(), b.Archive())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range f {
+		if strings.HasSuffix(name, ".rego") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // A cancelled context ends loading.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
@@ -56,7 +57,7 @@ func TestRego(t *testing.T) {
 		t.Fatal(err)
 	}
 	coverage := cover.New()
-	results, err := tester.NewRunner().SetStore(store).SetModules(modules).RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(context.Background(), txn)
+	results, err := tester.NewRunner().SetTimeout(5 * time.Minute).SetStore(store).SetModules(modules).RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(context.Background(), txn)
 	if err != nil {
 		t.Fatal(err)
 	}

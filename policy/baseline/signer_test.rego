@@ -16,7 +16,6 @@ workflow := {"kind": "keyless", "id": "https://github.com/acme/app/.github/workf
 test_signer_missing if {
 	every value in [nobody, {}, {"kind": "key", "id": "", "issuer": ""}, {"kind": "keyless", "id": "a", "issuer": ""}, {"kind": "pgp", "id": "a", "issuer": "b"}] {
 		"signer-missing" in denied(all_signed(value))
-		not allowed(all_signed(value))
 	}
 	allowed(all_signed(nobody)) with data.settings.allowUnsigned as true
 	allowed(all_signed(workflow))
