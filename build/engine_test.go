@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,6 +153,9 @@ func TestEngineDeath(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	gone(t, "death-mark")
+	if mounts := read(t, "/proc/self/mountinfo"); bytes.Contains(mounts, []byte(engine.StateDir)) {
+		t.Error("the engine's mounts are left")
+	}
 	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("layout: %v", err)
 	}
@@ -161,7 +165,7 @@ func TestEngineDeath(t *testing.T) {
 func TestSecondRunWaits(t *testing.T) {
 	t.Parallel()
 	engine := newEngine(t)
-	first, cancel := context.WithCancel(context.Background())
+	first, cancel := context.WithTimeout(context.Background(), time.Minute) // should the second run not wait
 	defer cancel()
 	asleep := make(chan struct{})
 	ended := make(chan error, 1)
@@ -244,23 +248,27 @@ func TestEntitlements(t *testing.T) {
 	}
 }
 
-// T10: the engine has the environment it was given and nothing of ours.
+// T10: the engine has the environment it was given and nothing of ours; it is the first process of its own namespace.
 func TestEngineEnvironment(t *testing.T) {
 	t.Setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "must-not-leak")
 	engine := newEngine(t)
 	engine.Env = append(engine.Env, "GIVEN=yes")
-	var env []byte
+	var env, process []byte
 	w := &watch{word: "sleeping"}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.then = func() {
 		for _, pid := range running(t, engine.StateDir) {
 			env, _ = os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			process, _ = os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		}
 		cancel()
 	}
 	_, _ = build.Image(ctx, build.Plan{Context: sleeper(t, "env-mark"), Engine: engine}, filepath.Join(t.TempDir(), "out"), w)
 	if !bytes.Contains(env, []byte("GIVEN=yes")) || bytes.Contains(env, []byte("must-not-leak")) {
 		t.Errorf("environment %q", env)
+	}
+	if !regexp.MustCompile(`NSpid:.*\t1\n`).Match(process) {
+		t.Errorf("the kernel would not end the containers with the engine: %s", process)
 	}
 	gone(t, "env-mark")
 }
