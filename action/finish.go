@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,10 +54,10 @@ func (s *session) render() error {
 		err = report.Text(s.env.Stdout, r, s.textOptions())
 	}
 	if file := s.in.one("sarif-file"); file != "" && r.Decided {
-		err = errors.Join(err, writeWith(file, r, report.SARIF))
+		err = errors.Join(err, writeWith(file, s.located(r), report.SARIF))
 	}
 	if s.onGitHub() {
-		err = errors.Join(err, report.Annotations(s.env.Stdout, r), s.outputs(r))
+		err = errors.Join(err, report.Annotations(s.env.Stdout, s.located(r)), s.outputs(r))
 	}
 	return err
 }
@@ -102,7 +103,7 @@ func (s *session) outputs(r report.Run) error {
 
 // views writes the report into the evidence as SARIF and Markdown.
 func (s *session) views(st *stage) error {
-	r := s.report
+	r := s.located(s.report)
 	r.Secrets = s.secrets()
 	for name, render := range map[string]func(io.Writer, report.Run) error{"results.sarif": report.SARIF, "summary.md": report.Markdown} {
 		var b bytes.Buffer
@@ -123,6 +124,22 @@ func writeWith(name string, r report.Run, render func(io.Writer, report.Run) err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return render(f, r)
+}
+
+// located names the Dockerfile in findings as the repository has it: provenance, and so the decision, names it relative to the
+// context. The decision itself is left alone.
+func (s *session) located(r report.Run) report.Run {
+	move := func(in []policy.Finding) []policy.Finding {
+		out := slices.Clone(in)
+		for i := range out {
+			if s.inContext != "" && r.Dockerfile != "" && out[i].Location.File == s.inContext {
+				out[i].Location.File = r.Dockerfile
+			}
+		}
+		return out
+	}
+	r.Decision.Denials, r.Decision.Warnings = move(r.Decision.Denials), move(r.Decision.Warnings)
+	return r
 }
 
 // describe puts the image and what the scan found into the report.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -161,9 +163,9 @@ func (g *gate) build(ctx context.Context) (string, error) {
 	}
 	g.built, err = build.Image(ctx, g.plan, g.stage.dir, log)
 	if err := errors.Join(err, done()); err != nil {
-		return "", err
+		return "", advise(err, "the output of the build, above, says why")
 	}
-	g.report.Dockerfile = g.built.Dockerfile
+	g.report.Dockerfile, g.inContext = g.dockerfile(), g.built.Dockerfile
 	if g.dir, err = oci.OpenDir(g.stage.dir); err != nil {
 		return "", err
 	}
@@ -268,7 +270,7 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		}
 		seen[ref.Repository] = true
 		if err := remote.Push(ctx, g.dir, g.image, ref.Repository); err != nil {
-			return "", unpublished(err)
+			return "", advise(err, "no tag was moved; run again: what was pushed already is not sent again")
 		}
 		repo, err := remote.Repository(ref.Repository + "@" + g.image.Digest)
 		if err != nil {
@@ -279,7 +281,7 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		}
 	}
 	if err := remote.Tag(ctx, g.image, g.tags); err != nil {
-		return "", err
+		return "", advise(err, "run again: what was pushed already is not sent again")
 	}
 	g.report.Published = g.tags
 	g.report.VerifyHint = g.verifyLine(g.tags[0])
@@ -294,12 +296,20 @@ func (g *gate) verifyLine(target string) string {
 	return "sealyard verify " + target + " --key cosign.pub"
 }
 
-// unpublished says what a failed push left behind, unless the error says better what to do.
-func unpublished(err error) error {
-	if hint.Of(err) != "" {
+// advise adds a hint to an error that has none.
+func advise(err error, text string) error {
+	if err == nil || hint.Of(err) != "" {
 		return err
 	}
-	return hint.Wrap(err, "no tag was moved; run again: what was pushed already is not sent again")
+	return hint.Wrap(err, "%s", text)
+}
+
+// dockerfile is the path of the Dockerfile as the repository has it: "" when it came with a git context, from elsewhere.
+func (g *gate) dockerfile() string {
+	if info, err := os.Stat(g.plan.Context); err != nil || !info.IsDir() {
+		return ""
+	}
+	return filepath.ToSlash(cmp.Or(g.plan.File, filepath.Join(g.plan.Context, "Dockerfile")))
 }
 
 // imageName is what the image is called, without its tag.

@@ -25,6 +25,7 @@ type input struct {
 	on    string // the commands that take it, space separated
 	alias string // another flag name people type, such as build-arg for build-args
 	short string // one-letter flag
+	words string // the only values it takes, space separated; "" takes any
 	// instead is set on inputs of other actions that are not supported: it says what to use.
 	instead string
 	secret  bool // the value is masked in every output
@@ -63,12 +64,12 @@ func buildInputs() []input {
 		{name: "shm-size", on: b, help: "size of /dev/shm in RUN steps, such as 128m"},
 		{name: "ulimit", kind: list, on: b, help: "limits of RUN steps, such as nofile=1024:2048"},
 		{name: "cgroup-parent", on: b, help: "parent cgroup of RUN steps"},
-		{name: "provenance", on: b, value: "mode=min", help: "detail of BuildKit's own provenance kept beside ours: mode=min or mode=max"},
+		{name: "provenance", on: b, value: "mode=min", words: "mode=min mode=max", help: "detail of BuildKit's own provenance kept beside ours: mode=min or mode=max"},
 		{name: "source-date-epoch", on: b, help: "Unix seconds for every time in the image, so that two builds give one digest (default: SOURCE_DATE_EPOCH)"},
 		{name: "buildkit-host", kind: csv, on: b, help: "BuildKit to use instead of the built-in engine: unix, tcp, docker-container, kube-pod or ssh address; several as PLATFORM=ADDRESS"},
 		{name: "buildkit-tls-dir", on: b, help: "directory with ca.pem, cert.pem and key.pem for tcp BuildKit addresses"},
 		{name: "engine-state", on: b, help: "directory of the built-in engine's cache (default: sealyard/engine in the user's cache directory)"},
-		{name: "progress", value: "auto", on: b, help: "build progress: auto, plain, tty or quiet"},
+		{name: "progress", value: "auto", words: "auto plain tty quiet", on: b, help: "build progress: auto, plain, tty or quiet"},
 		{name: "github-token", on: b, secret: true, help: "token for a private git context (secret GIT_AUTH_TOKEN)"},
 	}
 }
@@ -78,9 +79,9 @@ func gateInputs() []input {
 	return []input{
 		{name: "policy", kind: list, on: d, help: "policy bundles, each a directory or tar.gz; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
 		{name: "policy-data", on: d, help: "YAML or JSON file with settings for the baseline policy"},
-		{name: "severity-cutoff", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
-		{name: "only-fixed", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
-		{name: "mode", value: "enforce", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
+		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
+		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
+		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
 		{name: "db", on: s, help: "vulnerability database directory (default: sealyard/db in the user's cache directory)"},
 		{name: "db-url", on: s, help: "mirror to update the database from when there is none or it is too old"},
 		{name: "db-max-age", value: "120h", on: s, help: "oldest database that is used, judged at the time of the run"},
@@ -90,7 +91,7 @@ func gateInputs() []input {
 func signInputs() []input {
 	const b, v = "build", "verify"
 	return []input{
-		{name: "sign", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token, else none)"},
+		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token, else none)"},
 		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
@@ -116,7 +117,7 @@ func reportInputs() []input {
 	const d, b = "build scan verify", "build scan"
 	return []input{
 		{name: "evidence-path", on: b, help: "directory for the image, its evidence and the decision (default: sealyard-evidence, for scan sealyard-scan)"},
-		{name: "format", value: "text", on: d + " inspect", help: "report on standard output: text or json"},
+		{name: "format", value: "text", words: "text json", on: d + " inspect", help: "report on standard output: text or json"},
 		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
 		{name: "summary", kind: boolean, value: "true", on: d, help: "write the job summary on GitHub"},
 	}
@@ -162,8 +163,11 @@ func (in input) split(s string) []string {
 	return out
 }
 
-// check refuses what no input may hold: control characters, and line breaks where one value is expected (T1).
+// check refuses what no input may hold: control characters, line breaks where one value is expected (T1), and words it does not know.
 func (in input) check(value string) error {
+	if in.words != "" && value != "" && !slices.Contains(strings.Fields(in.words), value) {
+		return fmt.Errorf("input %s: %q is none of %s", in.name, value, strings.ReplaceAll(in.words, " ", ", "))
+	}
 	for _, r := range value {
 		multi := in.kind == list || in.kind == csv || in.secret
 		if r == '\n' && multi || r == '\r' && multi || r == '\t' {

@@ -142,7 +142,11 @@ func dbCommand(env Env) *cobra.Command {
 	imp := &cobra.Command{Use: "import ARCHIVE", Short: "Make a database archive the current one", Args: exactly("ARCHIVE"),
 		Example: "  sealyard db import vulnerability-db.tar.zst --digest sha256:…",
 		RunE: run(func(ctx context.Context, root string, args []string) error {
-			return show(scan.Import(ctx, args[0], digest, root))
+			if _, err := os.Stat(args[0]); err != nil {
+				return hint.Misuse(fmt.Errorf("database archive %q: %w", args[0], errors.Unwrap(err)), "name an archive as grype db import takes it")
+			}
+			info, err := scan.Import(ctx, args[0], digest, root)
+			return show(info, advise(err, "fetch the archive again; it must be one that grype db import takes"))
 		})}
 	status := &cobra.Command{Use: "status", Short: "Show the current database", Args: exactly(),
 		RunE: run(func(_ context.Context, root string, _ []string) error { return show(scan.Status(root)) })}

@@ -157,7 +157,8 @@ func (s *session) secrets() []string {
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(v string) bool { return v == "" })
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(v string) bool { return v == "" })
 }
 
 func (s *session) epoch(keep func(error)) *int64 {

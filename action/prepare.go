@@ -135,10 +135,8 @@ func (s *session) signer() (attest.Signer, error) {
 		return nil, nil
 	case "key":
 		return s.keySigner()
-	case "keyless":
-		return s.keylessSigner()
 	default:
-		return nil, hint.Misuse(fmt.Errorf("input sign: %q is none of key, keyless, none", how), "write sign: key")
+		return s.keylessSigner()
 	}
 }
 

@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/oci"
@@ -23,6 +27,7 @@ type session struct {
 	imageID string // digest of the image's configuration, as Docker names images
 
 	credentials string // directory made by login
+	inContext   string // the Dockerfile as provenance names it, relative to the context
 }
 
 func newSession(env Env, in values, command string) *session {
@@ -46,19 +51,31 @@ func (s *session) step(ctx context.Context, name string, work func(context.Conte
 	return nil
 }
 
-// foreign returns a writer for text that others wrote, such as the output of a build: secrets are hidden in it, and a workflow
-// runner takes nothing in it for a command (T2, T38).
+// foreign returns a writer for text that others wrote, such as the output of a build: secrets are hidden in it, what would act
+// on a terminal is shown instead, and a workflow runner takes nothing in it for a command (T2, T38). A terminal that a
+// person looks at gets BuildKit's own display, which draws what it shows.
 func (s *session) foreign() (w io.Writer, done func() error, err error) {
-	hide := report.NewRedactor(s.log, s.secrets())
-	if !s.onGitHub() {
-		return hide, hide.Close, nil
+	if f, ok := s.log.(*os.File); ok && !s.onGitHub() && s.in.one("progress") != "plain" && term.IsTerminal(int(f.Fd())) {
+		return f, func() error { return nil }, nil
 	}
-	fence, err := report.NewFence(s.log, rand.Reader)
-	if err != nil {
-		return nil, nil, err
+	var chain []io.Closer
+	w = s.log
+	if s.onGitHub() {
+		fence, err := report.NewFence(w, rand.Reader)
+		if err != nil {
+			return nil, nil, err
+		}
+		w, chain = fence, append(chain, fence)
 	}
-	hide = report.NewRedactor(fence, s.secrets())
-	return hide, func() error { return errors.Join(hide.Close(), fence.Close()) }, nil
+	plain := report.NewPlain(w)
+	hide := report.NewRedactor(plain, s.secrets())
+	chain = append(chain, plain, hide)
+	return hide, func() (err error) {
+		for _, c := range slices.Backward(chain) {
+			err = errors.Join(err, c.Close())
+		}
+		return err
+	}, nil
 }
 
 // remote returns the way to registries, with the credentials of the docker configuration.

@@ -43,7 +43,7 @@ func (v values) set(in input, raw ...string) error {
 	var out []string
 	for _, s := range raw {
 		if err := in.check(s); err != nil {
-			return hint.Misuse(err, "put each value on a line of its own")
+			return hint.Misuse(err, "%s: %s", in.name, in.help)
 		}
 		if in.kind == list || in.kind == csv {
 			out = append(out, in.split(s)...)

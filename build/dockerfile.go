@@ -285,5 +285,8 @@ func (d *dockerfile) checkTarget(target string) error {
 	if near := hint.Nearest(target, names); near != "" {
 		return hint.Misuse(err, "did you mean %s?", near)
 	}
+	if len(names) == 0 {
+		return hint.Misuse(err, "name the stage: FROM image AS %s", target)
+	}
 	return hint.Misuse(err, "its stages are: %s", strings.Join(names, ", "))
 }
