@@ -26,7 +26,11 @@ func TestMain(m *testing.M) {
 			os.Exit(buildAndWait(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if path, err := buildTool(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
 }
 
 func serve(args []string) int {
