@@ -39,6 +39,9 @@ type Coverage struct {
 	Packages     int    `json:"packages"`     // found
 	Distro       string `json:"distro"`       // such as "debian 12"; empty when there is none
 	Uncomparable int    `json:"uncomparable"` // packages whose version could not be compared: the database was silent about them
+	// User is the user id that the image's process runs as, by its own /etc/passwd: 0 is root, -1 is not to be told.
+	// It is nil in the claim about an index.
+	User *int `json:"user,omitempty"`
 }
 
 // PlatformScan points from the claim about an image index to that about one of its platforms.

@@ -68,10 +68,34 @@ user_named(platform) if {
 	user(platform) != "root"
 }
 
-user_accepted(platform) if user_numbered(platform)
+# user_ids are the numbers that the scanner found behind the user in the image's own files: 0 is root, and -1 means
+# that they do not tell.
+user_ids(platform) := {id |
+	some i in claims.vulns[platform.digest]
+	id := input.claims[i].predicate.sealyard_coverage.user
+	is_number(id)
+}
+
+user_root_by_files(platform) if 0 in user_ids(platform)
+
+user_known_by_files(platform) if {
+	count(user_ids(platform)) == 1
+	every id in user_ids(platform) { id > 0 }
+}
+
+user_accepted(platform) if {
+	user_numbered(platform)
+	not user_root_by_files(platform)
+}
 
 user_accepted(platform) if {
 	user_named(platform)
+	user_known_by_files(platform)
+}
+
+user_accepted(platform) if {
+	user_named(platform)
+	not user_root_by_files(platform)
 	settings.namedUser != "deny"
 }
 
@@ -83,8 +107,8 @@ user_accepted(platform) if {
 # METADATA
 # title: The image does not run as root
 # description: >-
-#   The user of the image configuration must be a number other than 0. A name is judged by the setting namedUser,
-#   because only the image's own files tell its number.
+#   The user of the image configuration must not be root: neither by its number, nor by what the image's own
+#   /etc/passwd says of its name. A name that those files do not explain is judged by the setting namedUser.
 # custom:
 #   id: user-nonroot
 #   severity: high
@@ -114,9 +138,10 @@ warn contains finding if {
 	settings.namedUser == "warn"
 	some platform in input.image.platforms
 	user_named(platform)
+	not user_known_by_files(platform)
 	finding := {
 		"rule": "user-numbered",
-		"message": sprintf("the image runs as %q, which cannot be told from root without its files", [user(platform)]),
+		"message": sprintf("the image runs as %q, which its files do not tell from root", [user(platform)]),
 		"platform": platform.platform,
 		"subject": platform.digest,
 	}

@@ -81,3 +81,19 @@ skipped := rules if {
 	entries := sealyard.skip with input as evidence
 	rules := {entry.rule | some entry in entries}
 }
+
+in_files(name, id) := array.concat(as_user(name), [{"op": "add", "path": "/claims/4/predicate/sealyard_coverage/user", "value": id}])
+
+# R87: a name, or a number that is also a name, is what the image's own passwd makes of it.
+test_user_by_files if {
+	denied(in_files("app", 0)) == {"user-nonroot"}
+	not allowed(in_files("app", 0))
+	denied(in_files("1000", 0)) == {"user-nonroot"}
+	not allowed(in_files("1000", 0))
+	allowed(in_files("app", 1000))
+	warned(in_files("app", 1000)) == set()
+	allowed(in_files("app", 1000)) with data.settings.namedUser as "deny"
+	warned(in_files("app", -1)) == {"user-numbered"}
+	denied(in_files("app", -1)) == {"user-nonroot"} with data.settings.namedUser as "deny"
+	denied(in_files("root", 1000)) == {"user-nonroot"}
+}
