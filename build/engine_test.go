@@ -144,7 +144,7 @@ func TestEngineDeath(t *testing.T) {
 	engine := newEngine(t)
 	out := filepath.Join(t.TempDir(), "out")
 	w := &watch{word: "sleeping", then: func() {
-		for _, pid := range running(t, engine.StateDir) {
+		for _, pid := range running(t, "--state\x00"+engine.StateDir) { // and not runc, which it starts
 			_ = syscall.Kill(pid, syscall.SIGABRT) // a Go program says why and dumps its stacks
 		}
 	}}
@@ -257,7 +257,7 @@ func TestEngineEnvironment(t *testing.T) {
 	w := &watch{word: "sleeping"}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.then = func() {
-		for _, pid := range running(t, engine.StateDir) {
+		for _, pid := range running(t, "--state\x00"+engine.StateDir) { // and not runc, which it starts
 			env, _ = os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 			process, _ = os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		}
