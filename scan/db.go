@@ -189,11 +189,11 @@ func (db *DB) describe() error {
 		db.info.Providers = append(db.info.Providers, q)
 	}
 	slices.SortFunc(db.info.Providers, func(a, b Provider) int { return strings.Compare(a.Name, b.Name) })
-	any, err := db.reader.GetVulnerabilities(nil, &v6.GetVulnerabilityOptions{Limit: 1})
+	one, err := db.reader.GetVulnerabilities(nil, &v6.GetVulnerabilityOptions{Limit: 1})
 	if err != nil && !errors.Is(err, v6.ErrLimitReached) {
 		return err
 	}
-	if len(providers) == 0 || len(any) == 0 {
+	if len(providers) == 0 || len(one) == 0 {
 		return errors.New("it is empty")
 	}
 	return nil

@@ -3,9 +3,9 @@ package scan
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -172,15 +172,14 @@ func decompress(r *bufio.Reader) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("too short: %w", err)
 	}
-	switch hex.EncodeToString(magic) {
-	case "28b52ffd":
+	switch {
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return nil, err
 		}
 		return d.IOReadCloser(), nil
-	}
-	if magic[0] == 0x1f && magic[1] == 0x8b {
+	case magic[0] == 0x1f && magic[1] == 0x8b:
 		return gzip.NewReader(r)
 	}
 	return io.NopCloser(r), nil

@@ -172,7 +172,7 @@ func (db *DB) uncomparable(pkgs []gpkg.Package, failures map[gpkg.ID]error, m *m
 	for _, p := range pkgs {
 		err := failures[p.ID]
 		if err == nil {
-			if comparable(p) {
+			if canCompare(p) {
 				continue
 			}
 			known, lookup := db.knows(p)
@@ -191,8 +191,8 @@ func (db *DB) uncomparable(pkgs []gpkg.Package, failures map[gpkg.ID]error, m *m
 	return nil
 }
 
-// comparable mirrors the cases in which grype's matchers silently find nothing.
-func comparable(p gpkg.Package) bool {
+// canCompare mirrors the cases in which grype's matchers silently find nothing.
+func canCompare(p gpkg.Package) bool {
 	if p.Version == "" || strings.EqualFold(p.Version, "unknown") {
 		return false
 	}
