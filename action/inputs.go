@@ -58,7 +58,7 @@ func buildInputs() []input {
 		{name: "no-cache", kind: boolean, value: "false", on: b, help: "build every step anew"},
 		{name: "no-cache-filters", kind: csv, on: b, alias: "no-cache-filter", help: "stages to build anew"},
 		{name: "pull", kind: boolean, value: "false", on: b, help: "resolve base images again even when they are cached"},
-		{name: "network", on: b, help: "network of RUN steps: default, none or host (host needs allow: network.host)"},
+		{name: "network", on: b, help: "network of RUN steps: default (of the built-in engine: the network of this machine), none or host (needs allow: network.host)"},
 		{name: "allow", kind: csv, on: b, help: "entitlements: network.host, security.insecure; the policy sees them and denies by default"},
 		{name: "add-hosts", kind: csv, on: b, alias: "add-host", help: "extra host entries for RUN steps, NAME:IP"},
 		{name: "shm-size", on: b, help: "size of /dev/shm in RUN steps, such as 128m"},

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,8 +37,8 @@ func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, pol
 // external lists every input that shaped the build, by the names of the build type. Of secrets only the ids are named.
 func (s *session) external(plan build.Plan, r build.Result, policies []*policy.Bundle) attest.External {
 	e := attest.External{
-		Source: r.Source.URI, Ref: r.Source.Ref, Dockerfile: r.Dockerfile, Context: plan.Context, Target: plan.Target,
-		BuildArgs: plan.BuildArgs, Entitlements: r.Entitlements, Network: plan.Network, CacheFrom: s.in.all("cache-from"),
+		Source: r.Source.URI, Ref: r.Source.Ref, Dockerfile: r.Dockerfile, Context: withoutUser(plan.Context), Target: plan.Target,
+		BuildArgs: plan.BuildArgs, Entitlements: r.Entitlements, Network: plan.Network, CacheFrom: cacheLines(plan.CacheFrom),
 		Inputs: map[string]string{},
 	}
 	if tags := s.in.all("tags"); len(tags) > 0 {
@@ -51,13 +52,31 @@ func (s *session) external(plan build.Plan, r build.Result, policies []*policy.B
 	for _, p := range policies {
 		e.Policy = append(e.Policy, attest.Reference{Name: p.Name(), Digest: p.Digest()})
 	}
-	named := []string{"context", "file", "tags", "platforms", "build-args", "target", "allow", "network", "cache-from", "push", "progress", "engine-state", "buildkit-tls-dir", "github-token", "provenance"}
+	named := []string{"context", "file", "tags", "platforms", "build-args", "target", "allow", "network", "cache-from", "cache-to", "push", "progress", "engine-state", "buildkit-tls-dir", "github-token", "provenance"}
 	for _, in := range buildInputs() {
 		if v := s.in.all(in.name); len(v) > 0 && !slices.Contains(named, in.name) && v[0] != in.value {
 			e.Inputs[in.name] = summary(in, v)
 		}
 	}
+	if len(plan.CacheTo) > 0 {
+		e.Inputs["cache-to"] = strings.Join(cacheLines(plan.CacheTo), "\n")
+	}
 	return e
+}
+
+// cacheLines says which caches were used: their place, never the credentials to reach it (R11, T5).
+func cacheLines(caches []build.Cache) []string {
+	var out []string
+	for _, c := range caches {
+		line := "type=" + c.Type
+		for _, attr := range []string{"ref", "src", "dest", "scope", "bucket", "region", "name", "prefix", "mode"} {
+			if v := c.Attrs[attr]; v != "" {
+				line += "," + attr + "=" + v
+			}
+		}
+		out = append(out, line)
+	}
+	return out
 }
 
 // summary writes the values of an input for provenance: of secrets the ids only (R11).
@@ -71,10 +90,15 @@ func summary(in input, values []string) string {
 		case "secrets", "secret-envs", "secret-files", "ssh":
 			v, _, _ = strings.Cut(v, "=")
 		}
-		out += v
+		out += withoutUser(v)
 	}
 	return out
 }
+
+var userinfo = regexp.MustCompile(`://[^/@\s]*@`)
+
+// withoutUser takes user and password out of the URLs in a text (T5).
+func withoutUser(s string) string { return userinfo.ReplaceAllString(s, "://") }
 
 // invocation is the address of the workflow run, or "" outside of one.
 func (s *session) invocation() string {
@@ -101,7 +125,7 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 	}
 	for _, p := range r.Platforms {
 		subject := []attest.Subject{{Name: p.Platform, Digest: p.Digest}}
-		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Uncomparable: p.Uncomparable, User: &p.User.UID}
+		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Covered: p.Distro.Covered, Uncomparable: p.Uncomparable, User: &p.User.UID}
 		vulns, err := attest.Vulns(attest.VulnScan{
 			Subjects: subject, Version: index.Version, DB: index.DB, Started: r.Started, Finished: r.Finished,
 			Findings: findings(p.Vulnerabilities), Coverage: coverage,

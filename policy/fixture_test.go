@@ -44,7 +44,7 @@ func allowedInput() Input {
 		})
 		add(typeSPDX, `{"spdxVersion":"SPDX-2.3","name":"app","packages":[{"name":"openssl","versionInfo":"3.0.17-1"}]}`, digest)
 		add(typeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"openssl","version":"3.0.17-1"}]}`, digest)
-		vulns := add("https://in-toto.io/attestation/vulns/v0.2", fmt.Sprintf(vulnsJSON, vulnerabilityJSON, `"packages":105,"distro":"debian 12","uncomparable":0`, ""), digest)
+		vulns := add("https://in-toto.io/attestation/vulns/v0.2", fmt.Sprintf(vulnsJSON, vulnerabilityJSON, `"packages":105,"distro":"debian 12","covered":true,"uncomparable":0`, ""), digest)
 		hex := strings.TrimPrefix(digest, "sha256:")
 		parts = append(parts, fmt.Sprintf(`{"platform":%q,"digest":%q,"vulns":%q}`, platform, digest, vulns))
 		packages = append(packages, fmt.Sprintf(`{"name":"app","checksums":[{"algorithm":"SHA256","checksumValue":%q}]}`, hex))
@@ -52,7 +52,7 @@ func allowedInput() Input {
 	}
 	add(typeSPDX, `{"spdxVersion":"SPDX-2.3","name":"app","packages":[`+strings.Join(packages, ",")+`]}`, index)
 	add(typeCycloneDX, `{"bomFormat":"CycloneDX","specVersion":"1.6","components":[`+strings.Join(components, ",")+`]}`, index)
-	add("https://in-toto.io/attestation/vulns/v0.2", fmt.Sprintf(vulnsJSON, "", `"packages":0,"distro":"","uncomparable":0`, `,"sealyard_platforms":[`+strings.Join(parts, ",")+`]`), index)
+	add("https://in-toto.io/attestation/vulns/v0.2", fmt.Sprintf(vulnsJSON, "", `"packages":0,"distro":"","covered":false,"uncomparable":0`, `,"sealyard_platforms":[`+strings.Join(parts, ",")+`]`), index)
 	return in
 }
 

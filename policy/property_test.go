@@ -64,7 +64,7 @@ func mayBeMissing() map[string]string {
 	}
 	m["claims.vulns.scanner.result.annotations.epss"] = "most vulnerabilities have none, and none is no reason; here it is low"
 	m["claims.vulns.sealyard_coverage"] = "of the index: it has no packages of its own"
-	for _, name := range []string{"packages", "distro", "uncomparable"} {
+	for _, name := range []string{"packages", "distro", "covered", "uncomparable"} {
 		m["claims.vulns.sealyard_coverage."+name] = "of the index: it has no packages of its own"
 	}
 	return m

@@ -57,7 +57,7 @@ func TestRego(t *testing.T) {
 		t.Fatal(err)
 	}
 	coverage := cover.New()
-	results, err := tester.NewRunner().SetTimeout(5 * time.Minute).SetStore(store).SetModules(modules).RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(context.Background(), txn)
+	results, err := tester.NewRunner().SetTimeout(5*time.Minute).SetStore(store).SetModules(modules).RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(context.Background(), txn)
 	if err != nil {
 		t.Fatal(err)
 	}

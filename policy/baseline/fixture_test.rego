@@ -84,7 +84,7 @@ evidence := {
 			]
 		},
 		{
-			"digest": "sha256:6caa404807cde9d2684bb9f676b5f907a5fe7ea954720f26985582887e7091f3",
+			"digest": "sha256:c0f65ce021d9837a807417875e603b80c391c4060fac5a8f5950e49cc687a886",
 			"predicate": {
 				"metadata": {
 					"scanFinishedOn": "2026-11-20T11:59:02Z",
@@ -104,6 +104,7 @@ evidence := {
 					"version": "v0.1.0"
 				},
 				"sealyard_coverage": {
+					"covered": false,
 					"distro": "",
 					"packages": 0,
 					"uncomparable": 0
@@ -112,12 +113,12 @@ evidence := {
 					{
 						"digest": "sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
 						"platform": "linux/amd64",
-						"vulns": "sha256:55e61c875b9fde2ed02d3f62f6bb2a59f0f8d552b198744a6d741f8adcf801cd"
+						"vulns": "sha256:4288bcbaa1d4b3e2c78585d661466d66e9ffd5a891b0cc567ece24e4fbc40cf1"
 					},
 					{
 						"digest": "sha256:0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b",
 						"platform": "linux/arm64",
-						"vulns": "sha256:7792f42d2d9915ecef8d15191e5d0da9d759d35a85c6e7adb27da7db879a95ca"
+						"vulns": "sha256:a763771bd75556be53a9f480779a8e8f8359b8f7f9db6c399d0e248849b16833"
 					}
 				]
 			},
@@ -132,7 +133,7 @@ evidence := {
 			]
 		},
 		{
-			"digest": "sha256:55e61c875b9fde2ed02d3f62f6bb2a59f0f8d552b198744a6d741f8adcf801cd",
+			"digest": "sha256:4288bcbaa1d4b3e2c78585d661466d66e9ffd5a891b0cc567ece24e4fbc40cf1",
 			"predicate": {
 				"metadata": {
 					"scanFinishedOn": "2026-11-20T11:59:02Z",
@@ -182,6 +183,7 @@ evidence := {
 					"version": "v0.1.0"
 				},
 				"sealyard_coverage": {
+					"covered": true,
 					"distro": "debian 12",
 					"packages": 105,
 					"uncomparable": 0
@@ -198,7 +200,7 @@ evidence := {
 			]
 		},
 		{
-			"digest": "sha256:7792f42d2d9915ecef8d15191e5d0da9d759d35a85c6e7adb27da7db879a95ca",
+			"digest": "sha256:a763771bd75556be53a9f480779a8e8f8359b8f7f9db6c399d0e248849b16833",
 			"predicate": {
 				"metadata": {
 					"scanFinishedOn": "2026-11-20T11:59:02Z",
@@ -248,6 +250,7 @@ evidence := {
 					"version": "v0.1.0"
 				},
 				"sealyard_coverage": {
+					"covered": true,
 					"distro": "debian 12",
 					"packages": 105,
 					"uncomparable": 0

@@ -47,6 +47,7 @@ vulns_passes("coverage", i) if {
 	is_number(coverage(i).packages)
 	is_number(coverage(i).uncomparable)
 	is_string(coverage(i).distro)
+	is_boolean(coverage(i).covered)
 }
 
 vulns_passes("platforms", i) if not of_index(i)
@@ -180,6 +181,26 @@ judged.unknownDistro contains finding if {
 	finding := {
 		"rule": "scan-distro",
 		"message": "the scanner knows no distribution, so packages of an operating system were not checked",
+		"platform": claim_platform(i),
+	}
+}
+
+# METADATA
+# title: The database has data for the distribution
+# description: >-
+#   Without data for a release nothing is ever found in its packages. The setting uncoveredDistro says what that is.
+# custom:
+#   id: scan-uncovered
+#   severity: high
+#   controls: ["ssdf-1.1:RV.1.1", "sp800-190:4.1.1"]
+#   solution: Use a release that the vulnerability database covers, or a database that covers this release.
+judged.uncoveredDistro contains finding if {
+	some i in platform_scans
+	coverage(i).distro != ""
+	coverage(i).covered != true
+	finding := {
+		"rule": "scan-uncovered",
+		"message": sprintf("the database has nothing about %s, so its packages were not checked", [coverage(i).distro]),
 		"platform": claim_platform(i),
 	}
 }

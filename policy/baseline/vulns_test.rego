@@ -97,6 +97,10 @@ test_coverage if {
 	warned(scanned(4, "sealyard_coverage/distro", "")) == {"scan-distro"}
 	allowed(scanned(4, "sealyard_coverage/distro", ""))
 	denied(scanned(4, "sealyard_coverage/distro", "")) == {"scan-distro"} with data.settings.unknownDistro as "deny"
+	denied(scanned(4, "sealyard_coverage/covered", false)) == {"scan-uncovered"}
+	not allowed(scanned(4, "sealyard_coverage/covered", false))
+	warned(scanned(4, "sealyard_coverage/covered", false)) == {"scan-uncovered"} with data.settings.uncoveredDistro as "warn"
+	allowed(scanned(4, "sealyard_coverage/covered", false)) with data.settings.uncoveredDistro as "warn"
 	warned(scanned(4, "sealyard_coverage/uncomparable", 2)) == {"scan-uncomparable"}
 	allowed(scanned(4, "sealyard_coverage/uncomparable", 2))
 	denied(scanned(4, "sealyard_coverage/uncomparable", 2)) == {"scan-uncomparable"} with data.settings.uncomparable as "deny"
