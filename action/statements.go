@@ -17,7 +17,7 @@ import (
 func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle) (attest.Statement, error) {
 	b := attest.Build{
 		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
-		External: s.external(plan, r, policies),
+		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan),
 		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: !r.Source.Dirty, Verified: r.Source.Verified},
 		Complete: attest.Completeness{Request: r.Complete.Request, ResolvedDependencies: r.Complete.ResolvedDependencies},
 		Versions: attest.Versions{Sealyard: version().Version, Frontend: r.Frontend},
@@ -32,6 +32,18 @@ func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, pol
 		b.Byproducts = append(b.Byproducts, attest.Reference{Name: m.Platform, Digest: sha256of(m.Provenance)})
 	}
 	return attest.Provenance(b)
+}
+
+// runNetwork is what RUN steps could reach. The built-in engine gives them the network of the machine.
+func runNetwork(plan build.Plan) string {
+	switch {
+	case plan.Network == "none":
+		return "none"
+	case len(plan.Hosts) > 0:
+		return "engine"
+	default:
+		return "host"
+	}
 }
 
 // external lists every input that shaped the build, by the names of the build type. Of secrets only the ids are named.

@@ -19,6 +19,7 @@ type Build struct {
 	BuilderID    string // the workflow that the OIDC token names; only for ModeAction and ModeWorkflow; "" is the mode's own page
 	External     External
 	Origin       Origin
+	RunNetwork   string      // what RUN steps could reach: none, host (the network of the machine) or engine (an engine elsewhere decides)
 	Materials    []Material  // what BuildKit took into the build
 	Byproducts   []Reference // BuildKit's own provenance, one for each platform: the name is the platform
 	Complete     Completeness
@@ -152,7 +153,7 @@ func Provenance(b Build) (Statement, error) {
 	predicate, err := marshal(provenancePredicate{
 		BuildDefinition: buildDefinition{
 			BuildType: BuildType, External: b.External.filled(), Dependencies: dependencies,
-			Internal: map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": "dockerfile.v0"},
+			Internal: map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": "dockerfile.v0", "sealyard_runNetwork": b.RunNetwork},
 		},
 		RunDetails: runDetails{
 			Builder: builder{ID: id, Version: b.Versions}, Byproducts: byproducts,
