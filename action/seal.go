@@ -159,7 +159,7 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 		u.decision = broken(policy.Decision{}, err.Error(), u.rejected)
 		return u, nil
 	}
-	if whole := u.record.subjects[0]; whole != u.image.Digest && single(u.image) {
+	if whole := u.record.self.Subjects()[0]; whole != u.image.Digest && single(u.image) {
 		return unsealWhole(ctx, store, whole, u.image.Digest, trust, own)
 	}
 	u.time, u.policies = u.record.time, own
@@ -179,7 +179,12 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 		u.decision = broken(u.decision, fmt.Sprintf("the claim %s %s that the decision was made from is not there", strings.TrimPrefix(m.Name, namedClaim), m.Digest), u.rejected)
 	}
 	if len(own) == 0 && len(missing) == 0 {
-		return u, u.compare()
+		if err := u.compare(); err != nil {
+			return u, err
+		}
+	}
+	if !u.everywhere(u.record.self) {
+		u.decision = broken(u.decision, "the decision is not attached to every part of the image", u.rejected)
 	}
 	return u, nil
 }
@@ -294,10 +299,10 @@ func broken(d policy.Decision, why string, rejected []rejection) policy.Decision
 
 // record is what a verified decision claim says.
 type record struct {
+	self     attest.Verified
 	time     time.Time
 	document []byte // the decision, as signed
 	decision policy.Decision
-	subjects []string // the image index first
 	claims   []attest.Reference
 	bundles  []attest.Reference
 }
@@ -313,8 +318,8 @@ func newest(verified []attest.Verified, img oci.Image) (record, error) {
 		if err != nil {
 			return record{}, fmt.Errorf("decision claim %s: %w", v.Digest(), err)
 		}
-		if r.subjects = v.Subjects(); r.time.After(best.time) {
-			best = r
+		if r.time.After(best.time) {
+			best, best.self = r, v
 		}
 	}
 	if best.time.IsZero() {

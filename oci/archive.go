@@ -28,6 +28,9 @@ const (
 	gzipHeaderSize = 2
 )
 
+// gzipMagic is what every gzip stream begins with.
+var gzipMagic = []byte{0x1f, 0x8b}
+
 // OpenArchive unpacks a tar or tar.gz into a new directory under scratch and opens it. The archive holds an image
 // layout, at its top or in one directory, or is what docker save writes; of the latter, layers are stored as they
 // are, not compressed, so that their bytes stay what the image's configuration names.
@@ -122,7 +125,7 @@ type extractor struct {
 func (x *extractor) all(f io.Reader) error {
 	in := bufio.NewReaderSize(withContext{x.ctx, f}, copyBuffer)
 	var r io.Reader = in
-	if magic, err := in.Peek(gzipHeaderSize); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+	if magic, err := in.Peek(gzipHeaderSize); err == nil && bytes.Equal(magic, gzipMagic) {
 		packed := &counter{r: in}
 		z, err := gzip.NewReader(bufio.NewReader(packed))
 		if err != nil {

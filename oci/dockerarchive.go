@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -102,8 +103,9 @@ func (d *Dir) savedFile(name string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// savedLayer moves one layer to its place among the blobs. The configuration says what its digest is; a layer that
-// comes twice is there only once.
+// savedLayer moves one layer to its place among the blobs. The configuration says what its digest is, or, when it is
+// compressed (some tools other than docker write it so), that of what it unpacks to: whoever unpacks it checks that. A
+// layer that comes twice is there only once.
 func (d *Dir) savedLayer(ctx context.Context, name, diffID string) (descriptor, error) {
 	if !validDigest(diffID) || !filepath.IsLocal(name) {
 		return descriptor{}, fmt.Errorf("manifest.json: %w: layer %q with id %q", ErrCorrupt, name, diffID)
@@ -124,8 +126,13 @@ func (d *Dir) savedLayer(ctx context.Context, name, diffID string) (descriptor, 
 	if _, err := io.CopyBuffer(sum, withContext{ctx, f}, make([]byte, copyBuffer)); err != nil {
 		return descriptor{}, err
 	}
-	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != diffID {
-		return descriptor{}, fmt.Errorf("%s: %w: content is %s, the configuration says %s", name, ErrCorrupt, got, diffID)
+	layer := descriptor{MediaType: typeLayer, Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: size}
+	if layer.Digest != diffID {
+		magic := make([]byte, gzipHeaderSize)
+		if _, err := f.ReadAt(magic, 0); err != nil || !bytes.Equal(magic, gzipMagic) {
+			return descriptor{}, fmt.Errorf("%s: %w: content is %s, the configuration says %s", name, ErrCorrupt, layer.Digest, diffID)
+		}
+		layer.MediaType += "+gzip"
 	}
-	return descriptor{MediaType: typeLayer, Digest: diffID, Size: size}, d.root.Rename(name, blobFile(diffID))
+	return layer, d.root.Rename(name, blobFile(layer.Digest))
 }
