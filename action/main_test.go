@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,20 +69,22 @@ func TestScript(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		ContinueOnError: true,
 		Setup: func(e *testscript.Env) error {
 			name := strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")
 			e.Vars = append(e.Vars,
 				"PATH="+w.path, "HOME="+e.WorkDir, "XDG_CACHE_HOME="+w.cache, "COSIGN_PASSWORD="+password,
 				"BIN="+w.bin, "TOOL="+w.tool, "ARCHIVE="+w.archive, "DB="+filepath.Join(w.cache, "sealyard", "db"),
-				"KEY="+w.key, "PUB="+strings.TrimSuffix(w.key, ".key")+".pub", "ENGINE="+w.engine,
+				"KEY="+w.key, "PUB="+strings.TrimSuffix(w.key, ".key")+".pub", "ENGINE="+w.engine, "MARK="+strconv.Itoa(os.Getpid()),
 				// One repository for each script, in every kind of registry.
 				"REPO="+at[testkit.Olareg]+"/"+name, "REPO_V3="+at[testkit.Distribution]+"/"+name, "REPO_DEBIAN="+at[testkit.Debian]+"/"+name,
 			)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "lone": lone, "alive": alive, "flip": flip, "trim": trim, "blob": blobOf, "detach": detach, "attach": attach, "push": push,
-			"proxy": proxy(t), "archive": archive,
+			"exits": exits, "refuses": refuses, "lone": lone, "alive": alive, "reference": reference, "same": same,
+			"blob": blobOf, "flip": flip, "trim": trim, "detach": detach, "attach": attach, "edit": edit, "push": push, "save": save,
+			"proxy": proxy(t), "asked": asked, "archive": archive, "serve": serve(t),
 		},
 	})
 }
@@ -91,7 +96,11 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
+	run(ts, want, args[1:])
+}
+
+func run(ts *testscript.TestScript, want int, args []string) {
+	err := ts.Exec(args[0], args[1:]...)
 	got := 0
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		got = exit.ExitCode()
@@ -100,6 +109,29 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// refuses CODE ERROR HINT PROGRAM ARGS...: runs a program that must exit with that code and whose last words must be one line
+// that matches ERROR and one hint that matches HINT.
+func refuses(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	run(ts, want, args[3:])
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
+	n := len(lines)
+	if n < 2 || !strings.HasPrefix(lines[n-2], "sealyard: ") || !strings.HasPrefix(lines[n-1], "hint: ") {
+		ts.Fatalf("the last words are not one error and one hint")
+	}
+	for i, pattern := range args[1:3] {
+		if !regexp.MustCompile(pattern).MatchString(lines[n-2+i]) {
+			ts.Fatalf("%q does not match %q", lines[n-2+i], pattern)
+		}
+	}
+	for _, line := range lines[:n-2] {
+		if strings.HasPrefix(line, "sealyard: ") || strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "goroutine ") {
+			ts.Fatalf("more than one error: %q", line)
+		}
 	}
 }
 
@@ -114,7 +146,8 @@ func lone(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// [!] alive MARK: waits until a process has MARK in its command line, or until none has.
+// [!] alive MARK: waits until a process has MARK in its command line or environment, or until none has. A run of sealyard build
+// itself does not count: what it starts does.
 func alive(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if running(args[0]) != neg {
@@ -127,11 +160,47 @@ func alive(ts *testscript.TestScript, neg bool, args []string) {
 func running(mark string) bool {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range files {
-		if line, err := os.ReadFile(f); err == nil && strings.Contains(string(line), mark) {
+		line, _ := os.ReadFile(f) // of a process that may be gone by now
+		environ, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "environ"))
+		if !strings.Contains(string(line), "sealyard\x00build\x00") && strings.Contains(string(line)+"\x00"+string(environ), mark) {
 			return true
 		}
 	}
 	return false
+}
+
+// reference VAR FILE WORD: sets VAR to the rest of the first line of the file that begins with WORD.
+func reference(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		if rest, ok := strings.CutPrefix(line, args[2]+" "); ok {
+			ts.Setenv(args[0], strings.TrimSpace(rest))
+			return
+		}
+	}
+	ts.Fatalf("%s: no line begins with %q", args[1], args[2])
+}
+
+// [!] same ONE TWO: the two words are equal.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	if (args[0] == args[1]) == neg {
+		ts.Fatalf("%s and %s", args[0], args[1])
+	}
+}
+
+// serve VAR FILE: sets VAR to the address of a web server that has that one file.
+func serve(t testing.TB) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		file := ts.MkAbs(args[1])
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if filepath.Base(r.URL.Path) != filepath.Base(file) {
+				http.NotFound(w, r)
+				return
+			}
+			http.ServeFile(w, r, file)
+		}))
+		t.Cleanup(srv.Close)
+		ts.Setenv(args[0], srv.URL+"/"+filepath.Base(file))
+	}
 }
 
 // archive FILE BUILT: writes a database archive that was built at that time, RFC 3339; "empty" instead makes one without facts.

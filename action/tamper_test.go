@@ -1,16 +1,22 @@
 package action_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -229,6 +235,70 @@ func attach(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(l.attach(subjects[args[1]], typeBundle, []byte(ts.ReadFile(args[2]))))
 }
 
+// edit LAYOUT SUBJECT KIND OLD NEW: replaces text in what a bundle says, and leaves its signature. Every digest of the layout
+// holds afterwards: this is not damage but an attack.
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	l := layout(ts.MkAbs(args[0]))
+	a, err := l.attached(args[1], predicate(args[2]))
+	ts.Check(err)
+	raw, err := os.ReadFile(l.path(a.layer))
+	ts.Check(err)
+	edited, err := editBundle(raw, args[3], args[4])
+	ts.Check(err)
+	ts.Check(l.detach(a))
+	ts.Check(l.attach(a.subject, typeBundle, edited))
+}
+
+func editBundle(raw []byte, old, new string) ([]byte, error) {
+	var bundle map[string]any
+	if err := json.Unmarshal(raw, &bundle); err != nil {
+		return nil, err
+	}
+	envelope, ok := bundle["dsseEnvelope"].(map[string]any)
+	if !ok {
+		return nil, errors.New("no envelope")
+	}
+	payload, err := base64.StdEncoding.DecodeString(envelope["payload"].(string))
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(payload, []byte(old)) {
+		return nil, fmt.Errorf("%q is not in %s", old, payload)
+	}
+	envelope["payload"] = base64.StdEncoding.EncodeToString(bytes.ReplaceAll(payload, []byte(old), []byte(new)))
+	return json.Marshal(bundle)
+}
+
+// save LAYOUT FILE: writes what docker save writes of the image's first platform: a manifest, the configuration, layers unpacked.
+func save(ts *testscript.TestScript, _ bool, args []string) {
+	l := layout(ts.MkAbs(args[0]))
+	top, err := l.top()
+	ts.Check(err)
+	index, err := l.read(l.path(top.Manifests[0].Digest))
+	ts.Check(err)
+	m, err := l.read(l.path(index.Manifests[0].Digest))
+	ts.Check(err)
+	config, err := os.ReadFile(l.path(m.Config.Digest))
+	ts.Check(err)
+	list := map[string]any{"Config": "config.json", "RepoTags": []string{"example.test/app:1"}}
+	entries := [][2]string{{"config.json", string(config)}}
+	var names []string
+	for i, d := range m.Layers {
+		f, err := os.Open(l.path(d.Digest))
+		ts.Check(err)
+		zr, err := gzip.NewReader(f)
+		ts.Check(err)
+		raw, err := io.ReadAll(zr)
+		ts.Check(errors.Join(err, f.Close()))
+		names = append(names, fmt.Sprintf("%d/layer.tar", i))
+		entries = append(entries, [2]string{names[i], string(raw)})
+	}
+	list["Layers"] = names
+	raw, err := json.Marshal([]any{list})
+	ts.Check(err)
+	ts.Check(writeTar(ts.MkAbs(args[1]), append(entries, [2]string{"manifest.json", string(raw)})...))
+}
+
 // push LAYOUT REFERENCE: puts a layout, whatever its state, into a registry.
 func push(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(pushLayout(ts.MkAbs(args[0]), args[1]))
@@ -263,17 +333,58 @@ func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 			ts.Check(err)
 		}
 		rule, ok := map[string]testkit.Rule{
+			"passes":         {Method: "NONE"},
 			"refuses":        {Status: 401, Header: map[string][]string{"Www-Authenticate": {`Basic realm="test"`}}},
 			"dies-at-upload": {Method: "PUT", First: n, Die: true},
 			"dies-at-tag":    {Method: "PUT", Path: regexp.MustCompile(`/manifests/[^s][^/]*$`), Die: true},
 			"stalls":         {Method: "PUT", Path: regexp.MustCompile(`/manifests/sha256:`), Delay: time.Minute},
 			"flips":          {Method: "GET", Path: regexp.MustCompile(`/blobs/`), Flip: true},
-			"drops-evidence": {Method: "GET", Path: regexp.MustCompile(`/referrers/`), Status: 200, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`},
+			"drops-evidence": {Method: "GET", Path: regexp.MustCompile(`/referrers/`), Status: 200, Header: map[string][]string{"Content-Type": {"application/vnd.oci.image.index.v1+json"}}, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`},
 		}[args[1]]
 		if !ok {
 			ts.Fatalf("no proxy %s", args[1])
 		}
 		host, name, _ := strings.Cut(ts.Getenv("REPO"), "/")
-		ts.Setenv(args[0], testkit.Flaky(t, host, rule).Addr+"/"+name)
+		p := testkit.Flaky(t, host, rule)
+		proxies.Store(p.Addr, p)
+		ts.Setenv(args[0], p.Addr+"/"+name)
 	}
+}
+
+var proxies sync.Map // address => *testkit.Proxy
+
+// [!] asked REPO: waits until the proxy of a repository was asked for something, or holds that it never was.
+func asked(ts *testscript.TestScript, neg bool, args []string) {
+	host, _, _ := strings.Cut(args[0], "/")
+	p, ok := proxies.Load(host)
+	if !ok {
+		ts.Fatalf("no proxy at %s", host)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		seen := p.(*testkit.Proxy).Requests()
+		switch {
+		case neg && len(seen) == 0, !neg && len(seen) > 0:
+			return
+		case neg || time.Now().After(deadline):
+			ts.Fatalf("requests: %v", seen)
+		}
+	}
+}
+
+// writeTar writes an archive of these names and contents.
+func writeTar(file string, entries ...[2]string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	tw := tar.NewWriter(f)
+	for _, e := range entries {
+		err = errors.Join(err, tw.WriteHeader(&tar.Header{Name: e[0], Mode: 0o644, Size: int64(len(e[1]))}))
+		_, werr := io.WriteString(tw, e[1])
+		err = errors.Join(err, werr)
+	}
+	return errors.Join(err, tw.Close(), f.Close())
 }
