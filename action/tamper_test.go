@@ -10,6 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -269,7 +273,8 @@ func editBundle(raw []byte, old, new string) ([]byte, error) {
 	return json.Marshal(bundle)
 }
 
-// save LAYOUT FILE: writes what docker save writes of the image's first platform: a manifest, the configuration, layers unpacked.
+// save LAYOUT FILE [packed]: writes what docker save writes of the image's first platform: a manifest, the configuration, layers
+// unpacked, or packed as crane leaves them.
 func save(ts *testscript.TestScript, _ bool, args []string) {
 	l := layout(ts.MkAbs(args[0]))
 	top, err := l.top()
@@ -286,9 +291,12 @@ func save(ts *testscript.TestScript, _ bool, args []string) {
 	for i, d := range m.Layers {
 		f, err := os.Open(l.path(d.Digest))
 		ts.Check(err)
-		zr, err := gzip.NewReader(f)
-		ts.Check(err)
-		raw, err := io.ReadAll(zr)
+		var r io.Reader = f
+		if len(args) == 2 {
+			r, err = gzip.NewReader(f)
+			ts.Check(err)
+		}
+		raw, err := io.ReadAll(r)
 		ts.Check(errors.Join(err, f.Close()))
 		names = append(names, fmt.Sprintf("%d/layer.tar", i))
 		entries = append(entries, [2]string{names[i], string(raw)})
@@ -326,6 +334,7 @@ func pushLayout(from, ref string) error {
 // proxy VAR HOW [N]: sets VAR to a repository that is $REPO behind a proxy which misbehaves.
 func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, _ bool, args []string) {
+		host, name, _ := strings.Cut(ts.Getenv("REPO"), "/")
 		n := 1
 		if len(args) > 2 {
 			var err error
@@ -341,13 +350,47 @@ func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 			"flips":          {Method: "GET", Path: regexp.MustCompile(`/blobs/`), Flip: true},
 			"drops-evidence": {Method: "GET", Path: regexp.MustCompile(`/referrers/`), Status: 200, Header: map[string][]string{"Content-Type": {"application/vnd.oci.image.index.v1+json"}}, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`},
 		}[args[1]]
+		if args[1] == "locked" {
+			host, rule, ok = locked(t, host), testkit.Rule{Method: "NONE"}, true
+		}
 		if !ok {
 			ts.Fatalf("no proxy %s", args[1])
 		}
-		host, name, _ := strings.Cut(ts.Getenv("REPO"), "/")
 		p := testkit.Flaky(t, host, rule)
 		proxies.Store(p.Addr, p)
 		ts.Setenv(args[0], p.Addr+"/"+name)
+	}
+}
+
+// locked puts a door before a registry, to which ada has the key.
+func locked(t testing.TB, backend string) string {
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: backend})
+		r.Out.Host = r.In.Host
+	}}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ada" || password != "lovelace" {
+			w.Header().Set("Www-Authenticate", `Basic realm="door"`)
+			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"who are you?"}]}`, http.StatusUnauthorized)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.Listener.Addr().String()
+}
+
+// [!] told REPO: the proxy of a repository was sent credentials.
+func told(ts *testscript.TestScript, neg bool, args []string) {
+	host, _, _ := strings.Cut(args[0], "/")
+	p, ok := proxies.Load(host)
+	if !ok {
+		ts.Fatalf("no proxy at %s", host)
+	}
+	for _, r := range p.(*testkit.Proxy).Requests() {
+		if (r.Authorization != "") == neg {
+			ts.Fatalf("request %v", r)
+		}
 	}
 }
 

@@ -95,7 +95,7 @@ func (w *world) create(runc string) (err error) {
 // start starts the engine, in namespaces of its own so that nothing it does outlives it.
 func (w *world) start(exe, runc string) error {
 	socket := filepath.Join(w.dir, "buildkit.sock")
-	cmd := exec.Command(exe, "engine", "--isolated", "--socket", socket, "--state", filepath.Join(w.dir, "state"), "--runc", runc)
+	cmd := exec.Command(exe, "engine", "--isolated", "--socket", socket, "--state", filepath.Join(w.dir, "state"), "--runc", runc, "--allow", "network.host")
 	cmd.Env = []string{"PATH=" + w.path}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
 	var log bytes.Buffer

@@ -18,6 +18,11 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+	case "show": // files
+		for _, name := range os.Args[2:] {
+			b, err := os.ReadFile(name)
+			fmt.Println(string(b), err)
+		}
 	case "fail":
 		fmt.Fprintln(os.Stderr, words)
 		os.Exit(7)
