@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
 	"github.com/sealyard/sealyard/policy"
@@ -32,6 +34,7 @@ func claim(s statement, signer attest.Identity) (policy.Claim, error) {
 }
 
 // imageConfig is the part of an image configuration that rules may judge (OCI image-spec config.md; healthcheck is Docker's).
+// Runtimes match the names of its members whatever their case and take the last: one that says a thing twice is refused.
 type imageConfig struct {
 	Created string `json:"created"`
 	Config  struct {
@@ -52,7 +55,7 @@ func imageFacts(img oci.Image) (policy.Image, error) {
 	out := policy.Image{Digest: img.Digest, MediaType: img.MediaType, Annotations: img.Annotations}
 	for _, p := range img.Platforms {
 		var c imageConfig
-		if err := json.Unmarshal(p.Config, &c); err != nil {
+		if err := jsonv2.Unmarshal(p.Config, &c, jsonv2.MatchCaseInsensitiveNames(true)); err != nil {
 			return policy.Image{}, fmt.Errorf("image configuration of %s: %w", p.Platform, err)
 		}
 		facts := policy.Platform{

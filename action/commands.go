@@ -100,7 +100,7 @@ func bounded(ctx context.Context, in values, work func(context.Context) error) e
 		return hint.Wrap(fmt.Errorf("the run took longer than %s: %w", limit, err), "give more time with timeout")
 	}
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("interrupted: nothing was published after this point: %w", err)
+		return fmt.Errorf("interrupted: %w", err)
 	}
 	return err
 }
@@ -120,7 +120,7 @@ On deny nothing leaves this machine and the exit code is 1. Exit codes: 0 allowe
 		if len(args) == 1 {
 			in["context"] = args
 		}
-		return runBuild(ctx, env, in)
+		return runBuild(ctx, env, in, false)
 	})
 }
 
@@ -179,7 +179,7 @@ func actionCommand(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return bounded(cmd.Context(), in, func(ctx context.Context) error { return runBuild(ctx, env, in) })
+			return bounded(cmd.Context(), in, func(ctx context.Context) error { return runBuild(ctx, env, in, true) })
 		},
 	}
 }

@@ -62,6 +62,9 @@ func (s *session) login(ref string) (forget func(), err error) {
 	}
 	auths[host] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + password))}
 	config["auths"] = auths
+	if helpers, ok := config["credHelpers"].(map[string]any); ok {
+		delete(helpers, parsed.Registry) // a helper would win over what was given
+	}
 	raw, err := json.Marshal(config)
 	if err != nil {
 		return forget, fmt.Errorf("docker configuration: %w", err)

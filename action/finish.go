@@ -26,21 +26,33 @@ func (s *session) finish(err error) error {
 	r := &s.report
 	if err != nil {
 		r.Err, r.Hint = err.Error(), hint.Of(err)
+		if exitCode(err) == Denied {
+			r.Decision, r.Decided = broken(policy.Decision{Time: s.now}, r.Err, nil), true
+		}
 	}
 	if e := s.render(); err == nil {
 		err = e
 	}
 	switch {
 	case err != nil:
-		return err
+		return redacted{err, report.Redact(err.Error(), s.secrets())}
 	case !r.Decided:
 		return errors.New("no decision was reached")
-	case r.Decision.Allowed, r.Mode == report.ModeWarn:
+	case r.Decision.Allowed, r.Mode == report.ModeWarn && !sealBroken(r.Decision):
 		return nil
 	default:
 		return errDenied
 	}
 }
+
+// redacted is an error whose text shows no secret (T38).
+type redacted struct {
+	error
+	text string
+}
+
+func (r redacted) Error() string { return r.text }
+func (r redacted) Unwrap() error { return r.error }
 
 // render writes the report in every form that was asked for.
 func (s *session) render() error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +28,6 @@ type gate struct {
 	policies []*policy.Bundle
 	db       *scan.DB
 	signer   attest.Signer // nil: nobody signs
-	identity attest.Identity
 	tags     []string
 
 	stage      *stage
@@ -38,11 +38,13 @@ type gate struct {
 	statements []attest.Statement
 	evidence   evidence
 	decision   policy.Decision
+	sealed     string // digest of the statement that binds the decision
 }
 
 // runBuild is the whole gate, in order. Nothing leaves the machine before the last two steps.
-func runBuild(ctx context.Context, env Env, in values) error {
+func runBuild(ctx context.Context, env Env, in values, asAction bool) error {
 	g := &gate{session: newSession(env, in, "build")}
+	g.asAction = asAction
 	return g.finish(g.run(ctx))
 }
 
@@ -120,7 +122,7 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
 	}
-	g.stage, err = newStage(cmp.Or(g.in.one("evidence-path"), "sealyard-evidence"))
+	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
 	return err
 }
 
@@ -184,7 +186,7 @@ func (g *gate) build(ctx context.Context) (string, error) {
 func (g *gate) scan(ctx context.Context) (string, error) {
 	var err error
 	g.scanned, err = scan.Layout(ctx, g.stage.dir, g.built.Digest, g.db, scan.Options{
-		Time: g.now, Name: g.imageName(), Version: version().Version,
+		Time: g.env.Now(), Now: g.env.Now, Name: g.imageName(), Version: version().Version,
 	})
 	if err != nil {
 		return "", err
@@ -224,6 +226,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	g.sealed = d.Digest()
 	all := append(g.statements, d)
 	if err := seal(ctx, g.dir, g.signer, all, g.evidence); err != nil {
 		return "", err
@@ -248,6 +251,9 @@ func (g *gate) audit(ctx context.Context, store oci.Store, ref string) error {
 	}
 	if !u.decision.Allowed {
 		return fmt.Errorf("verify what was sealed: the auditor's decision is another one: %s", messages(u.decision))
+	}
+	if !slices.ContainsFunc(u.verified, func(v attest.Verified) bool { return v.Digest() == g.sealed }) {
+		return errors.New("verify what was sealed: the decision of this run is not there")
 	}
 	return nil
 }

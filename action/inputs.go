@@ -97,6 +97,7 @@ func signInputs() []input {
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
 		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
 		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
+		{name: "expect-image", on: v, help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "certificate-identity", on: v, help: "identity the certificate must name exactly"},
 		{name: "certificate-oidc-issuer", on: v, help: "issuer the certificate must name exactly"},
 	}
@@ -127,23 +128,23 @@ func reportInputs() []input {
 func refusedInputs() []input {
 	row := func(name, instead string) input { return input{name: name, on: "build scan", instead: instead} }
 	return []input{
-		row("attests", "nothing: provenance and SBOMs are always made and signed"),
-		row("builder", "buildkit-host: the address of a BuildKit"),
-		row("call", "docker buildx build --call"),
-		row("load", "the OCI layout in evidence-path"),
-		row("outputs", "push, or the OCI layout in evidence-path"),
-		row("sbom", "nothing: SPDX and CycloneDX are always made, per platform"),
-		row("image", "the command sealyard scan REFERENCE"),
-		row("path", "an image: sealyard looks at images, not source trees"),
-		row("fail-build", "mode: warn"),
-		row("output-format", "evidence-path: every format is written there at once"),
-		row("output-file", "sarif-file"),
-		row("add-cpes-if-none", "nothing: packages are matched by their ecosystem"),
-		row("by-cve", "nothing: findings carry their aliases"),
-		row("grype-version", "a release of sealyard: the scanner is built in"),
-		row("vex", "policy-data"),
-		row("config", "policy-data"),
-		row("cache-db", "db: keep that directory with your cache step"),
+		row("attests", "provenance and SBOMs are always made and signed"),
+		row("builder", "use buildkit-host: the address of a BuildKit"),
+		row("call", "use docker buildx build --call"),
+		row("load", "use the OCI layout in evidence-path"),
+		row("outputs", "use push, or the OCI layout in evidence-path"),
+		row("sbom", "SPDX and CycloneDX are always made, per platform"),
+		row("image", "use the command sealyard scan REFERENCE"),
+		row("path", "sealyard looks at images, not source trees"),
+		row("fail-build", "use mode: warn"),
+		row("output-format", "use evidence-path: every format is written there at once"),
+		row("output-file", "use sarif-file"),
+		row("add-cpes-if-none", "packages are matched by their ecosystem"),
+		row("by-cve", "findings carry their aliases"),
+		row("grype-version", "use a release of sealyard: the scanner is built in"),
+		row("vex", "use policy-data"),
+		row("config", "use policy-data"),
+		row("cache-db", "use db: keep that directory with your cache step"),
 	}
 }
 

@@ -56,14 +56,15 @@ branding:
 inputs:
 `)
 	for _, in := range inputs() {
+		if in.instead == "" && !in.takes("build") {
+			continue
+		}
 		fmt.Fprintf(&b, "  %s:\n", in.name)
 		switch {
 		case in.instead != "":
-			fmt.Fprintf(&b, "    description: %q\n    deprecationMessage: %q\n", "not supported: use "+in.instead, "not supported: use "+in.instead)
-		case in.takes("build"):
-			fmt.Fprintf(&b, "    description: %q\n", in.help)
+			fmt.Fprintf(&b, "    description: %q\n    deprecationMessage: %q\n", "not supported: "+in.instead, "not supported: "+in.instead)
 		default:
-			b.WriteString("    description: only on the command line\n")
+			fmt.Fprintf(&b, "    description: %q\n", in.help)
 		}
 		b.WriteString("    required: false\n")
 		if in.value != "" {
@@ -90,7 +91,7 @@ func inputTable() string {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", in.name, value, strings.ReplaceAll(in.on, " ", ", "), in.help)
 		}
 	}
-	b.WriteString("\nRefused, with what to use instead:\n\n| input | use |\n|---|---|\n")
+	b.WriteString("\nRefused, with what to do instead:\n\n| input | instead |\n|---|---|\n")
 	for _, in := range inputs() {
 		if in.instead != "" {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", in.name, in.instead)

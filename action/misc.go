@@ -184,13 +184,13 @@ func (s *session) evaluate(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := readFile(name)
+	raw, err := readUpTo(name, policy.MaxInputSize)
 	if err != nil {
 		return err
 	}
 	in, err := policy.ParseInput(raw)
 	if err != nil {
-		return hint.Misuse(fmt.Errorf("policy input %q: %w", name, err), "use the input.json that a run wrote")
+		return fmt.Errorf("%q: %w", name, err)
 	}
 	d, err := policy.DecideAll(ctx, bundles, in)
 	if err != nil {

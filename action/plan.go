@@ -20,7 +20,7 @@ func (s *session) plan() (build.Plan, error) {
 		NoCache: in.on("no-cache"), NoCacheFilters: in.all("no-cache-filters"), Pull: in.on("pull"),
 		CgroupParent: in.one("cgroup-parent"), Progress: in.one("progress"), InsecureRegistries: in.all("plain-http"),
 		Provenance: strings.TrimPrefix(in.one("provenance"), "mode="), DockerConfig: s.dockerConfig(),
-		BuilderID: attest.BuilderID(s.mode()), Masked: s.secrets(), Source: s.githubSource(),
+		BuilderID: attest.BuilderID(s.mode()), Masked: s.secrets(), Source: s.githubSource(), Exclude: s.ours(),
 	}
 	var first error
 	keep := func(err error) {
@@ -51,6 +51,17 @@ func (s *session) plan() (build.Plan, error) {
 	var err error
 	p.Engine, err = s.engine()
 	return p, err
+}
+
+// ours lists what lies about for this tool and must not get into an image: evidence of earlier runs and the signing key.
+func (s *session) ours() []string {
+	out := []string{s.evidencePath("sealyard-evidence"), "sealyard-scan"}
+	for _, name := range []string{"key", "key-password-file"} {
+		if v := s.in.one(name); v != "" && !strings.Contains(v, "://") {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // parseOne reads the value of an input with one of build's parsers; none gives the zero value.
@@ -214,7 +225,7 @@ func (s *session) onGitHub() bool { return s.env.getenv("GITHUB_ACTIONS") == "tr
 // mode says which of the builder identities is true of this run: each has its own, because each can be trusted differently (R9).
 func (s *session) mode() attest.Mode {
 	switch {
-	case !s.onGitHub():
+	case !s.asAction || !s.onGitHub():
 		return attest.ModeCLI
 	case s.env.getenv("RUNNER_ENVIRONMENT") == "github-hosted":
 		return attest.ModeAction

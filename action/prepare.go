@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,11 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 	if len(sources) == 0 {
 		sources = []string{baselineWord}
 	}
+	if !slices.Contains(sources, baselineWord) {
+		if given := s.baselineInputs(); len(given) > 0 {
+			return nil, hint.Misuse(fmt.Errorf("input %s is a setting of the baseline, and policy does not name it", given[0]), "add the word baseline to policy, or leave the setting out")
+		}
+	}
 	var out []*policy.Bundle
 	for _, src := range sources {
 		var b *policy.Bundle
@@ -47,9 +53,17 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(out, func(other *policy.Bundle) bool { return other.Name() == b.Name() }) {
+			return nil, hint.Misuse(fmt.Errorf("two policy bundles are named %q", b.Name()), "give one of them another metadata.name in its .manifest")
+		}
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+// baselineInputs lists the inputs given that only the baseline policy reads.
+func (s *session) baselineInputs() []string {
+	return slices.DeleteFunc([]string{"policy-data", "severity-cutoff", "only-fixed"}, func(name string) bool { return s.in.one(name) == "" })
 }
 
 // settings merges the policy-data file with the inputs that are settings of the baseline.
@@ -257,13 +271,15 @@ func (s *session) trustIn(signer attest.Signer, id attest.Identity) (*attest.Tru
 }
 
 // readFile reads a small file that an input names.
-func readFile(name string) ([]byte, error) {
+func readFile(name string) ([]byte, error) { return readUpTo(name, maxFile) }
+
+func readUpTo(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
 		return nil, hint.Misuse(fmt.Errorf("read %q: %w", name, errors.Unwrap(err)), "check the path; it is relative to the working directory")
-	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		return nil, hint.Misuse(fmt.Errorf("read %q: not a regular file of at most %d bytes", name, maxFile), "check the path")
+	case !info.Mode().IsRegular() || info.Size() > limit:
+		return nil, hint.Misuse(fmt.Errorf("read %q: not a regular file of at most %d bytes", name, limit), "check the path")
 	}
 	raw, err := os.ReadFile(name)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
@@ -72,4 +73,32 @@ func (v vulnsPredicate) reported() []report.Vulnerability {
 		}
 	}
 	return out
+}
+
+// builtAs returns the repositories that the verified provenance says the image was built for.
+func builtAs(verified []attest.Verified) ([]string, error) {
+	var names []string
+	for _, v := range verified {
+		if v.PredicateType() != attest.PredicateProvenance {
+			continue
+		}
+		var doc struct {
+			BuildDefinition struct {
+				ExternalParameters struct {
+					Image  string            `json:"image"`
+					Inputs map[string]string `json:"inputs"`
+				} `json:"externalParameters"`
+			} `json:"buildDefinition"`
+		}
+		if err := json.Unmarshal(v.Predicate(), &doc); err != nil {
+			return nil, fmt.Errorf("provenance claim %s: %w", v.Digest(), err)
+		}
+		external := doc.BuildDefinition.ExternalParameters
+		for _, name := range append(strings.Fields(external.Inputs["tags"]), external.Image) {
+			if ref, err := oci.ParseReference(name); err == nil && !slices.Contains(names, ref.Repository) {
+				names = append(names, ref.Repository)
+			}
+		}
+	}
+	return names, nil
 }

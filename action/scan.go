@@ -1,7 +1,6 @@
 package action
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -68,7 +67,7 @@ func (i *inspector) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	i.stage, err = newStage(cmp.Or(i.in.one("evidence-path"), "sealyard-scan"))
+	i.stage, err = newStage(i.evidencePath("sealyard-scan"))
 	return err
 }
 
@@ -85,7 +84,7 @@ func (i *inspector) fetch(ctx context.Context) (string, error) {
 func (i *inspector) scan(ctx context.Context) (string, error) {
 	var err error
 	i.scanned, err = scan.Layout(ctx, i.stage.dir, i.image.Index, i.db, scan.Options{
-		Time: i.now, Name: filepath.Base(i.target), Version: version().Version,
+		Time: i.env.Now(), Now: i.env.Now, Name: filepath.Base(i.target), Version: version().Version,
 	})
 	return summarize(i.scanned), err
 }

@@ -284,6 +284,17 @@ func (u *unsealed) everywhere(v attest.Verified) bool {
 	return true
 }
 
+// The rule that is not a policy's: the evidence must be whole. No mode lets it pass.
+const (
+	sealRule   = "seal"
+	sealBundle = "sealyard"
+)
+
+// sealBroken reports whether a decision denies because the evidence is not whole.
+func sealBroken(d policy.Decision) bool {
+	return slices.ContainsFunc(d.Denials, func(f policy.Finding) bool { return f.Rule == sealRule && f.Bundle == sealBundle })
+}
+
 // broken denies because the seal does not hold, whatever the policy says.
 func broken(d policy.Decision, why string, rejected []rejection) policy.Decision {
 	for _, r := range rejected {
@@ -291,7 +302,7 @@ func broken(d policy.Decision, why string, rejected []rejection) policy.Decision
 	}
 	d.Allowed = false
 	d.Denials = append(slices.Clone(d.Denials), policy.Finding{
-		Rule: "seal", Bundle: "sealyard", Title: "The evidence is not whole", Severity: policy.SeverityCritical, Message: why,
+		Rule: sealRule, Bundle: sealBundle, Title: "The evidence is not whole", Severity: policy.SeverityCritical, Message: why,
 		Solution: "get the image and everything attached to it again from where it was published; if it is the same there, do not use it",
 	})
 	return d

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sealyard/sealyard/action/report"
+	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
 )
 
@@ -26,8 +27,10 @@ type session struct {
 	report  report.Run
 	imageID string // digest of the image's configuration, as Docker names images
 
-	credentials string // directory made by login
-	inContext   string // the Dockerfile as provenance names it, relative to the context
+	asAction    bool            // run as a step of a workflow, by the action command
+	identity    attest.Identity // who signs
+	credentials string          // directory made by login
+	inContext   string          // the Dockerfile as provenance names it, relative to the context
 }
 
 func newSession(env Env, in values, command string) *session {

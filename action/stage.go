@@ -2,6 +2,7 @@ package action
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ type stage struct {
 	dir    string // where the run writes
 	target string // where it goes
 	kept   bool
+}
+
+// evidencePath is where the evidence goes.
+func (s *session) evidencePath(otherwise string) string {
+	return cmp.Or(s.in.one("evidence-path"), otherwise)
 }
 
 // newStage makes the directory beside its target. A target that exists is replaced in the end, if it is the evidence of an earlier
@@ -95,6 +101,7 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 	if err != nil {
 		return err
 	}
+	r.DB.Path = "" // of this machine
 	db, err := json.MarshalIndent(r.DB, "", "  ")
 	if err != nil {
 		return err

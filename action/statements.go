@@ -16,11 +16,15 @@ import (
 // provenance says how the image was built.
 func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle) (attest.Statement, error) {
 	b := attest.Build{
+		Frontend: r.Syntax,
 		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
 		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan),
-		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: !r.Source.Dirty, Verified: r.Source.Verified},
+		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: r.Source.Clean, Verified: r.Source.Verified},
 		Complete: attest.Completeness{Request: r.Complete.Request, ResolvedDependencies: r.Complete.ResolvedDependencies},
 		Versions: attest.Versions{Sealyard: version().Version, Frontend: r.Frontend},
+	}
+	if s.identity.Kind == attest.KindKeyless && b.Mode == attest.ModeAction {
+		b.BuilderID = s.identity.ID // the workflow that GitHub's token names (R9)
 	}
 	for _, e := range r.Engines {
 		b.Versions.BuildKit = e.BuildKit
@@ -64,7 +68,7 @@ func (s *session) external(plan build.Plan, r build.Result, policies []*policy.B
 	for _, p := range policies {
 		e.Policy = append(e.Policy, attest.Reference{Name: p.Name(), Digest: p.Digest()})
 	}
-	named := []string{"context", "file", "tags", "platforms", "build-args", "target", "allow", "network", "cache-from", "cache-to", "push", "progress", "engine-state", "buildkit-tls-dir", "github-token", "provenance"}
+	named := []string{"context", "file", "platforms", "build-args", "target", "allow", "network", "cache-from", "cache-to", "push", "progress", "engine-state", "buildkit-tls-dir", "github-token", "provenance"}
 	for _, in := range buildInputs() {
 		if v := s.in.all(in.name); len(v) > 0 && !slices.Contains(named, in.name) && v[0] != in.value {
 			e.Inputs[in.name] = summary(in, v)

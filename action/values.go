@@ -89,7 +89,7 @@ func addFlags(cmd *cobra.Command, command string) {
 	alias := map[string]string{}
 	for _, in := range inputs() {
 		if in.instead != "" && strings.Contains(in.on, command) {
-			fs.String(in.name, "", "refused: use "+in.instead)
+			fs.String(in.name, "", "refused: "+in.instead)
 			fs.Lookup(in.name).Hidden = true
 			continue
 		}
@@ -154,6 +154,8 @@ func fromRunner(environ []string, command string) (values, error) {
 			return nil, hint.Misuse(fmt.Errorf("unknown input %q", strings.ToLower(name)), "%s", nearest(strings.ToLower(name)))
 		case in.instead != "":
 			return nil, refuse(in)
+		case !in.takes(command):
+			return nil, hint.Misuse(fmt.Errorf("input %q has no meaning for %s", in.name, command), "leave it out; it is for the commands: %s", in.on)
 		}
 		if err := v.set(in, raw); err != nil {
 			return nil, err
@@ -163,7 +165,7 @@ func fromRunner(environ []string, command string) (values, error) {
 }
 
 func refuse(in input) error {
-	return hint.Misuse(fmt.Errorf("input %q is not supported", in.name), "use %s", in.instead)
+	return hint.Misuse(fmt.Errorf("input %q is not supported", in.name), "%s", in.instead)
 }
 
 // nearest names the input whose name is most like the one given.

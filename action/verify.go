@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sealyard/sealyard/action/report"
@@ -47,11 +48,38 @@ func (s *session) verify(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.expectName(&u, store); err != nil {
+		return err
+	}
 	s.report.Decision, s.report.Decided = u.decision, true
 	for _, r := range u.rejected {
 		fmt.Fprintf(s.env.Stderr, "ignored: %s: %s\n", r.Digest, report.Clean(r.Reason))
 	}
 	return s.describeVerified(u.image, u.judged)
+}
+
+// expectName holds the name that the image was built as, which its provenance states, to the one that was asked for: whoever can
+// write to a repository could otherwise put another good image there (T8).
+func (s *session) expectName(u *unsealed, store oci.Store) error {
+	want := s.in.one("expect-image")
+	if repo, ok := store.(*oci.Repository); ok && want == "" {
+		want = repo.Name()
+	}
+	if want == "" {
+		return nil
+	}
+	expected, err := oci.ParseReference(want)
+	if err != nil {
+		return fmt.Errorf("input expect-image: %w", err)
+	}
+	names, err := builtAs(u.judged)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, expected.Repository) {
+		u.decision = broken(u.decision, fmt.Sprintf("the image was built as %q, not as %q; for a mirror, name the original with expect-image", names, expected.Repository), nil)
+	}
+	return nil
 }
 
 // open finds the store that a target names: a directory, a tar, or a reference in a registry.

@@ -20,11 +20,10 @@ const (
 	ModeCLI        Mode = "cli"         // somebody's machine
 	ModeSelfHosted Mode = "self-hosted" // the action on a runner its user keeps
 	ModeAction     Mode = "action"      // the action in a job on a GitHub-hosted runner
-	ModeWorkflow   Mode = "workflow"    // our reusable workflow on GitHub-hosted runners
 )
 
 // Modes are all modes.
-func Modes() []Mode { return []Mode{ModeCLI, ModeSelfHosted, ModeAction, ModeWorkflow} }
+func Modes() []Mode { return []Mode{ModeCLI, ModeSelfHosted, ModeAction} }
 
 // BuilderID is the builder.id of provenance made in a mode, unless an OIDC token names the workflow (Build.BuilderID).
 func BuilderID(m Mode) string { return docs + "builders/" + string(m) + ".md" }
@@ -35,14 +34,12 @@ func (m Mode) Level() int {
 	switch m {
 	case ModeAction:
 		return 2
-	case ModeWorkflow:
-		return 3
 	default:
 		return 1
 	}
 }
 
-// builderID is the mode's own, or for the hosted modes the workflow that the caller's OIDC token named.
+// builderID is the mode's own, or for the action the workflow that the caller's OIDC token named.
 func builderID(m Mode, named string) (string, error) {
 	known := false
 	for _, k := range Modes() {
@@ -54,7 +51,7 @@ func builderID(m Mode, named string) (string, error) {
 	if named == "" {
 		return BuilderID(m), nil
 	}
-	if m != ModeAction && m != ModeWorkflow {
+	if m != ModeAction {
 		return "", fmt.Errorf("builder.id %q: mode %s has its own", named, m)
 	}
 	u, err := url.Parse(named)

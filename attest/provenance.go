@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,9 +17,10 @@ import (
 type Build struct {
 	Subjects     []Subject // the image index and every runnable manifest
 	Mode         Mode
-	BuilderID    string // the workflow that the OIDC token names; only for ModeAction and ModeWorkflow; "" is the mode's own page
+	BuilderID    string // the workflow that the OIDC token names; only for ModeAction; "" is the mode's own page
 	External     External
 	Origin       Origin
+	Frontend     string      // the image that ran as Dockerfile frontend; "" is BuildKit's own
 	RunNetwork   string      // what RUN steps could reach: none, host (the network of the machine) or engine (an engine elsewhere decides)
 	Materials    []Material  // what BuildKit took into the build
 	Byproducts   []Reference // BuildKit's own provenance, one for each platform: the name is the platform
@@ -153,7 +155,7 @@ func Provenance(b Build) (Statement, error) {
 	predicate, err := marshal(provenancePredicate{
 		BuildDefinition: buildDefinition{
 			BuildType: BuildType, External: b.External.filled(), Dependencies: dependencies,
-			Internal: map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": "dockerfile.v0", "sealyard_runNetwork": b.RunNetwork},
+			Internal: map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": cmp.Or(b.Frontend, "dockerfile.v0"), "sealyard_runNetwork": b.RunNetwork},
 		},
 		RunDetails: runDetails{
 			Builder: builder{ID: id, Version: b.Versions}, Byproducts: byproducts,

@@ -113,7 +113,7 @@ func TestProvenance(t *testing.T) {
 // R9 R15: each mode has a builder.id of its own, and only hosted modes take one from a token.
 func TestModes(t *testing.T) {
 	seen := map[string]bool{}
-	levels := map[Mode]int{ModeCLI: 1, ModeSelfHosted: 1, ModeAction: 2, ModeWorkflow: 3}
+	levels := map[Mode]int{ModeCLI: 1, ModeSelfHosted: 1, ModeAction: 2}
 	const named = "https://github.com/acme/widget/.github/workflows/b.yml@refs/heads/main"
 	for _, m := range Modes() {
 		b := aBuild()
@@ -131,7 +131,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s: level %d", m, m.Level())
 		}
 		b.BuilderID = named
-		if _, err := Provenance(b); (err == nil) != (m == ModeAction || m == ModeWorkflow) {
+		if _, err := Provenance(b); (err == nil) != (m == ModeAction) {
 			t.Errorf("%s with a workflow: %v", m, err)
 		}
 	}

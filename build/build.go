@@ -152,9 +152,8 @@ func (b *job) run(ctx context.Context) (Result, error) {
 		if err := b.context.stage(filepath.Join(b.work, "dockerfile")); err != nil {
 			return Result{}, fmt.Errorf("stage dockerfile: %w", err)
 		}
-		if b.plan.Source.Revision == "" {
-			b.plan.Source = b.plan.Source.or(workTree(ctx, lookPath(b.plan.Engine.Env, "git"), b.context.root))
-		}
+		found := workTree(ctx, lookPath(b.plan.Engine.Env, "git"), b.context.root, excluded(b.context.root, b.plan.Exclude))
+		b.plan.Source = b.plan.Source.or(found)
 	}
 	outcomes := make([]outcome, len(b.targets))
 	g, gctx := errgroup.WithContext(ctx)
@@ -253,9 +252,8 @@ func (r *Result) add(m *image) {
 // or fills empty fields from what was found.
 func (s Source) or(found Source) Source {
 	s.URI = cmp.Or(s.URI, found.URI)
-	if s.Revision == "" {
-		s.Revision, s.Dirty = found.Revision, found.Dirty
-	}
+	s.Revision = cmp.Or(s.Revision, found.Revision)
+	s.Clean = found.Clean && s.Revision == found.Revision // what the caller says of the commit does not make it so
 	return s
 }
 
@@ -266,13 +264,13 @@ func gitSource(url string, st statement) Source {
 	ref, _, _ := strings.Cut(fragment, ":")
 	uri, _, _ := strings.Cut(cmp.Or(c.URI, url), "#")
 	revision := cmp.Or(c.Digest["sha1"], c.Digest["sha256"])
-	return Source{URI: uri, Revision: revision, Ref: ref, Verified: revision != ""}
+	return Source{URI: uri, Revision: revision, Ref: ref, Clean: revision != "", Verified: revision != ""}
 }
 
 // knownAnnotations are the standard annotations whose values follow from the build (R64).
 func knownAnnotations(r Result, images []*image, base string) map[string]string {
 	known := map[string]string{annotationSource: r.Source.URI, annotationRevision: r.Source.Revision}
-	if r.Source.Dirty {
+	if !r.Source.Clean {
 		delete(known, annotationRevision) // this is not what was built
 	}
 	known[annotationBaseName], known[annotationBaseDigest] = baseOf(base, r.Materials)

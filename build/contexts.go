@@ -24,7 +24,7 @@ type namedContexts struct {
 func openContexts(plan Plan) (namedContexts, error) {
 	n := namedContexts{attrs: map[string]string{}, mounts: map[string]fsutil.FS{}, stores: map[string]*ociStore{}}
 	for _, name := range sortedKeys(plan.BuildContexts) {
-		attr, err := n.open(name, plan.BuildContexts[name])
+		attr, err := n.open(name, plan.BuildContexts[name], plan.Exclude)
 		if err != nil {
 			return n, fmt.Errorf("build context %q: %w", name, err)
 		}
@@ -33,7 +33,7 @@ func openContexts(plan Plan) (namedContexts, error) {
 	return n, nil
 }
 
-func (n namedContexts) open(name, source string) (string, error) {
+func (n namedContexts) open(name, source string, exclude []string) (string, error) {
 	if strings.HasPrefix(source, "docker-image://") {
 		return source, nil
 	}
@@ -53,7 +53,7 @@ func (n namedContexts) open(name, source string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	n.mounts[name], err = fsutil.NewFS(dir)
+	n.mounts[name], err = localFS(dir, exclude)
 	return "local:" + name, err
 }
 
@@ -75,4 +75,32 @@ func (n namedContexts) close() {
 	for _, s := range n.stores {
 		_ = s.root.Close()
 	}
+}
+
+// workPattern matches the directories that runs make while they work.
+const workPattern = "**/.sealyard-*"
+
+// excluded lists, as patterns relative to root, what is no part of it.
+func excluded(root string, exclude []string) []string {
+	patterns := []string{workPattern, workPattern + "/**"}
+	for _, dir := range exclude {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			continue
+		}
+		if rel, err := filepath.Rel(root, abs); err == nil && filepath.IsLocal(rel) && rel != "." {
+			rel = filepath.ToSlash(rel)
+			patterns = append(patterns, rel, rel+"/**")
+		}
+	}
+	return patterns
+}
+
+// localFS is a directory of the user as BuildKit sees it.
+func localFS(dir string, exclude []string) (fsutil.FS, error) {
+	fs, err := fsutil.NewFS(dir)
+	if err != nil {
+		return nil, err
+	}
+	return fsutil.NewFilterFS(fs, &fsutil.FilterOpt{ExcludePatterns: excluded(dir, exclude)})
 }

@@ -118,7 +118,7 @@ func TestWorkTreeIsAHint(t *testing.T) {
 	commit := git(t, dir, "rev-parse", "HEAD")
 	plan := build.Plan{Context: filepath.Join(dir, "app"), File: filepath.Join(dir, "docker", "Dockerfile"), Engine: newEngine(t)}
 	r, out := mustBuild(t, plan)
-	if want := (build.Source{URI: "https://example.test/o/r.git", Revision: commit}); r.Source != want {
+	if want := (build.Source{URI: "https://example.test/o/r.git", Revision: commit, Clean: true}); r.Source != want {
 		t.Errorf("source %+v, want %+v", r.Source, want)
 	}
 	if a := decode[ocispec.Manifest](t, blob(t, out, r.Manifests[0].Digest)).Annotations; a[ocispec.AnnotationRevision] != commit {
@@ -128,7 +128,7 @@ func TestWorkTreeIsAHint(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, out = mustBuild(t, plan)
-	if a := decode[ocispec.Index](t, blob(t, out, r.Digest)).Annotations; !r.Source.Dirty || a[ocispec.AnnotationRevision] != "" {
+	if a := decode[ocispec.Index](t, blob(t, out, r.Digest)).Annotations; r.Source.Clean || a[ocispec.AnnotationRevision] != "" {
 		t.Errorf("changed work tree: %+v %q", r.Source, a)
 	}
 }

@@ -40,10 +40,11 @@ type Plan struct {
 	Ulimits      []Ulimit  // limits of RUN steps
 	CgroupParent string    // cgroup that RUN steps run under
 
-	SourceDateEpoch *int64 // seconds since 1970; set, it becomes every time stamp of the image
-	BuilderID       string // builder.id that BuildKit writes into its provenance
-	Provenance      string // detail of BuildKit's provenance: "" or min; max holds every build argument and the Dockerfile
-	Source          Source // what the caller knows about a local context's origin; empty fields are looked up in its git work tree
+	SourceDateEpoch *int64   // seconds since 1970; set, it becomes every time stamp of the image
+	BuilderID       string   // builder.id that BuildKit writes into its provenance
+	Provenance      string   // detail of BuildKit's provenance: "" or min; max holds every build argument and the Dockerfile
+	Exclude         []string // directories that are no part of a local context, wherever they lie: what earlier runs left
+	Source          Source   // what the caller knows about a local context's origin; empty fields are looked up in its git work tree
 
 	Hosts              []Host   // BuildKit engines to use; none starts one as a child process
 	Engine             Engine   // how to start the child process
@@ -109,7 +110,7 @@ type Source struct {
 	URI      string // URL of the repository, without credentials
 	Revision string // commit
 	Ref      string // git context: branch or tag that was asked for
-	Dirty    bool   // the work tree differs from Revision
+	Clean    bool   // what was built is Revision and nothing else; false when nobody could tell
 	Verified bool   // BuildKit fetched this commit itself (git context); false is a hint
 }
 

@@ -184,7 +184,7 @@ func (b *job) solveOpt(t target, out string) (client.SolveOpt, error) {
 	mounts := map[string]fsutil.FS{}
 	if b.context.url == "" {
 		for name, dir := range map[string]string{"context": b.context.root, "dockerfile": filepath.Join(b.work, "dockerfile")} {
-			fs, err := fsutil.NewFS(dir)
+			fs, err := localFS(dir, b.plan.Exclude)
 			if err != nil {
 				return client.SolveOpt{}, fmt.Errorf("build context: %w", err)
 			}
@@ -277,7 +277,7 @@ func fields(parts ...string) string {
 func (b *job) exportAttrs(t target) map[string]string {
 	a := map[string]string{"tar": "false", "oci-mediatypes": "true", "oci-artifact": "true", "name": subjectName}
 	known := map[string]string{annotationSource: b.plan.Source.URI, annotationRevision: b.plan.Source.Revision}
-	if b.plan.Source.Dirty {
+	if !b.plan.Source.Clean {
 		delete(known, annotationRevision)
 	}
 	if b.plan.SourceDateEpoch != nil {

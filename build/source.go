@@ -14,8 +14,9 @@ const (
 )
 
 // workTree asks git about the repository that dir belongs to. Without git, or outside a repository, it knows nothing.
+// Files that match exclude do not count.
 // The answer comes from files the caller could have changed: a hint, never evidence (R13).
-func workTree(ctx context.Context, git, dir string) Source {
+func workTree(ctx context.Context, git, dir string, exclude []string) Source {
 	if git == "" {
 		return Source{}
 	}
@@ -25,9 +26,13 @@ func workTree(ctx context.Context, git, dir string) Source {
 	if !ok || !isCommit(revision) {
 		return Source{}
 	}
-	s := Source{Revision: revision, Dirty: true} // until git says otherwise
-	if changes, ok := runGit(ctx, git, dir, "status", "--porcelain", "--untracked-files=normal", "--", "."); ok {
-		s.Dirty = changes != ""
+	s := Source{Revision: revision}
+	status := []string{"status", "--porcelain", "--untracked-files=normal", "--", "."}
+	for _, pattern := range exclude {
+		status = append(status, ":(exclude,glob)"+pattern)
+	}
+	if changes, ok := runGit(ctx, git, dir, status...); ok {
+		s.Clean = changes == ""
 	}
 	if url, ok := runGit(ctx, git, dir, "remote", "get-url", "origin"); ok && len(url) < maxGitOut {
 		s.URI = redactURL(url)

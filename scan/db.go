@@ -37,19 +37,19 @@ const clockSkew = 5 * time.Minute
 
 // DBInfo describes an imported database.
 type DBInfo struct {
-	Path      string     // directory of the database file
-	Digest    string     // "sha256:…" of the archive that it was imported from
-	Built     time.Time  // when its maker built it, UTC
-	Schema    string     // grype's schema version: "6.1.10"
-	Source    string     // where it came from: a URL, or the name of the archive file
-	Providers []Provider // what it was made from, sorted by name
+	Path      string     `json:"path"`      // directory of the database file
+	Digest    string     `json:"digest"`    // "sha256:…" of the archive that it was imported from
+	Built     time.Time  `json:"built"`     // when its maker built it, UTC
+	Schema    string     `json:"schema"`    // grype's schema version: "6.1.10"
+	Source    string     `json:"source"`    // where it came from: a URL, or the name of the archive file
+	Providers []Provider `json:"providers"` // what it was made from, sorted by name
 }
 
 // Provider is one feed in a database.
 type Provider struct {
-	Name        string    // "debian", "github", "nvd", "epss"…
-	Captured    time.Time // when the feed was read, UTC
-	InputDigest string    // of the feed's data, as the database's maker recorded it; may be empty
+	Name        string    `json:"name"`        // "debian", "github", "nvd", "epss"…
+	Captured    time.Time `json:"captured"`    // when the feed was read, UTC
+	InputDigest string    `json:"inputDigest"` // of the feed's data, as the database's maker recorded it; may be empty
 }
 
 // Age is how long before now the database was built.

@@ -88,10 +88,11 @@ type Step struct {
 	Took   time.Duration
 }
 
-// Verdict returns one of the Verdict constants. The mode does not change it.
+// Verdict returns one of the Verdict constants. The mode does not change it. An image that the rules allow is not
+// allowed by a run that failed afterwards: nobody sealed or published it, or what was published is not what it should be.
 func (r Run) Verdict() string {
 	switch {
-	case !r.Decided:
+	case !r.Decided, r.Decision.Allowed && r.Err != "":
 		return VerdictUndecided
 	case r.Decision.Allowed:
 		return VerdictAllowed
@@ -153,10 +154,10 @@ func merge(findings []policy.Finding) []policy.Finding {
 func outcome(r Run) string {
 	why := ""
 	switch n := len(reasons(r.denials())); {
+	case r.Decided && r.Decision.Allowed && r.Err != "":
+		why = "no rule denies it, but the run failed"
 	case r.Verdict() == VerdictUndecided:
 		why = "the run failed before it could decide"
-	case r.Verdict() == VerdictAllowed && r.Err != "":
-		why = "no rule denies it, but the run failed"
 	case r.Verdict() == VerdictAllowed:
 		why = "no rule denies it"
 	case n == 1:
@@ -167,7 +168,7 @@ func outcome(r Run) string {
 	switch {
 	case r.WouldDeny():
 		return why + "; mode warn lets it pass"
-	case len(r.Published) > 0 && r.Verdict() == VerdictAllowed && r.Err == "":
+	case len(r.Published) > 0 && r.Verdict() == VerdictAllowed:
 		return why + "; it is signed and published"
 	case len(r.Published) > 0:
 		return why + "; published before: " + plural(len(r.Published), "reference")

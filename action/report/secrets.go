@@ -75,6 +75,9 @@ func (s secrets) text(v string) string {
 	return string(shown)
 }
 
+// Redact hides the values in a text, as a Redactor does.
+func Redact(text string, values []string) string { return newSecrets(values).text(text) }
+
 // Redactor is a writer that shows secrets as ***, also when they arrive in pieces. Close writes what it held back; it
 // does not close the writer below.
 type Redactor struct {
