@@ -153,8 +153,11 @@ func (s *session) buildSecrets(keep func(error)) map[string][]byte {
 	return out
 }
 
-// secrets lists every value that nothing may print and no build argument may hold.
+// secrets lists every value that nothing may print and no build argument may hold. Files of secrets are read once.
 func (s *session) secrets() []string {
+	if s.hidden != nil {
+		return s.hidden
+	}
 	out := []string{s.env.getenv("COSIGN_PASSWORD")}
 	for _, in := range inputs() {
 		for _, v := range s.in.all(in.name) {
@@ -163,13 +166,18 @@ func (s *session) secrets() []string {
 				out = append(out, rest)
 			case in.name == "secret-envs":
 				out = append(out, s.env.getenv(rest))
+			case in.name == "secret-files":
+				if raw, err := readFile(rest); err == nil { // when it cannot be read, the build says so
+					out = append(out, strings.TrimSpace(string(raw)))
+				}
 			case in.secret:
 				out = append(out, v)
 			}
 		}
 	}
 	slices.Sort(out)
-	return slices.DeleteFunc(slices.Compact(out), func(v string) bool { return v == "" })
+	s.hidden = append([]string{}, slices.DeleteFunc(slices.Compact(out), func(v string) bool { return v == "" })...)
+	return s.hidden
 }
 
 func (s *session) epoch(keep func(error)) *int64 {

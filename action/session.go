@@ -29,6 +29,7 @@ type session struct {
 
 	asAction    bool            // run as a step of a workflow, by the action command
 	identity    attest.Identity // who signs
+	hidden      []string        // what secrets found
 	credentials string          // directory made by login
 	inContext   string          // the Dockerfile as provenance names it, relative to the context
 }

@@ -38,7 +38,7 @@ type VulnDB struct {
 type Coverage struct {
 	Packages     int    `json:"packages"`     // found
 	Distro       string `json:"distro"`       // such as "debian 12"; empty when there is none
-	Covered      bool   `json:"covered"`      // the database has data for Distro; without, finding nothing means nothing
+	Covered      bool   `json:"covered"`      // the database could be asked about all packages of a distribution; without, finding nothing means nothing
 	Uncomparable int    `json:"uncomparable"` // packages whose version could not be compared: the database was silent about them
 	// User is the user id that the image's process runs as, by its own /etc/passwd: 0 is root, -1 is not to be told.
 	// It is nil in the claim about an index.

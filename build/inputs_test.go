@@ -68,7 +68,7 @@ func TestGitContext(t *testing.T) {
 	if content(t, out, r.Manifests[0].Digest)["/data"] != "from git" {
 		t.Error("wrong content")
 	}
-	if want := (build.Source{URI: url, Revision: commit, Ref: "main", Verified: true}); r.Source != want {
+	if want := (build.Source{URI: url, Revision: commit, Ref: "main", Clean: true, Verified: true}); r.Source != want {
 		t.Errorf("source %+v, want %+v", r.Source, want)
 	}
 	if !r.Complete.Request || !r.Complete.ResolvedDependencies {

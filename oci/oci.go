@@ -104,6 +104,7 @@ const (
 	maxBlob      = 64 << 30  // one layer; as much as large machine-learning layers need
 	maxArtifact  = 32 << 20  // one artifact's content when it is read into memory
 	maxAttached  = 128 << 20 // all artifacts of one answer together
+	maxReferrers = 16 << 20  // the manifests of all referrers of one subject together; one needs 1.5 kB
 )
 
 // Limits on what we write, so that others can read it (spec R57: Kyverno reads no more).

@@ -245,6 +245,7 @@ func referrersOf(ctx context.Context, s source, digest string, types ...string) 
 	list = slices.CompactFunc(list, func(a, b descriptor) bool { return a.Digest == b.Digest })
 	var (
 		mu    sync.Mutex
+		held  int // bytes of manifests in found
 		found []node
 	)
 	wanted := func(t string) bool { return len(types) == 0 || slices.Contains(types, t) }
@@ -264,6 +265,9 @@ func referrersOf(ctx context.Context, s source, digest string, types ...string) 
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if held += len(n.raw); held > maxReferrers {
+				return fmt.Errorf("the manifests of the artifacts about %s: more than %d bytes", digest, maxReferrers)
+			}
 			found = append(found, n)
 			return nil
 		})

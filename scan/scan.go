@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +72,15 @@ type Distro struct {
 	// Covered says whether the database has data for this release. When it has not, none of the distribution's
 	// packages can be matched, and finding nothing means nothing.
 	Covered bool
+}
+
+// Covered reports whether the database could be asked about every package that a distribution's package manager
+// installed. It is true when there is none; without a known distribution, or with one that the database has nothing
+// about, such packages were not checked.
+func (p Platform) Covered() bool {
+	return p.Distro.Covered || !slices.ContainsFunc(p.Packages, func(k Package) bool {
+		return slices.Contains([]string{"deb", "rpm", "apk", "alpm", "portage"}, k.Type)
+	})
 }
 
 // Package is one installed package.

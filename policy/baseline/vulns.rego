@@ -186,9 +186,10 @@ judged.unknownDistro contains finding if {
 }
 
 # METADATA
-# title: The database has data for the distribution
+# title: The database knows the distribution of the packages
 # description: >-
-#   Without data for a release nothing is ever found in its packages. The setting uncoveredDistro says what that is.
+#   Packages of a distribution that is not known, or that the database has no data for, are never found to be
+#   vulnerable. The setting uncoveredDistro says what that is.
 # custom:
 #   id: scan-uncovered
 #   severity: high
@@ -196,11 +197,10 @@ judged.unknownDistro contains finding if {
 #   solution: Use a release that the vulnerability database covers, or a database that covers this release.
 judged.uncoveredDistro contains finding if {
 	some i in platform_scans
-	coverage(i).distro != ""
 	coverage(i).covered != true
 	finding := {
 		"rule": "scan-uncovered",
-		"message": sprintf("the database has nothing about %s, so its packages were not checked", [coverage(i).distro]),
+		"message": sprintf("the database has nothing about the distribution %q, so its packages were not checked", [coverage(i).distro]),
 		"platform": claim_platform(i),
 	}
 }

@@ -99,6 +99,7 @@ test_coverage if {
 	denied(scanned(4, "sealyard_coverage/distro", "")) == {"scan-distro"} with data.settings.unknownDistro as "deny"
 	denied(scanned(4, "sealyard_coverage/covered", false)) == {"scan-uncovered"}
 	not allowed(scanned(4, "sealyard_coverage/covered", false))
+	denied(array.concat(scanned(4, "sealyard_coverage/covered", false), scanned(4, "sealyard_coverage/distro", ""))) == {"scan-uncovered"}
 	warned(scanned(4, "sealyard_coverage/covered", false)) == {"scan-uncovered"} with data.settings.uncoveredDistro as "warn"
 	allowed(scanned(4, "sealyard_coverage/covered", false)) with data.settings.uncoveredDistro as "warn"
 	warned(scanned(4, "sealyard_coverage/uncomparable", 2)) == {"scan-uncomparable"}
