@@ -1,6 +1,7 @@
 package action
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -173,7 +174,12 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 }
 
 func vulnDB(db scan.DBInfo) attest.VulnDB {
-	return attest.VulnDB{URI: db.Source, Version: db.Schema, Updated: db.Built, Digest: db.Digest}
+	uri := db.Source
+	if u, err := url.Parse(uri); err == nil {
+		u.User, u.RawQuery, u.Fragment = nil, "", "" // what opens a door is not evidence (T5)
+		uri = u.String()
+	}
+	return attest.VulnDB{URI: uri, Version: db.Schema, Updated: db.Built, Digest: db.Digest}
 }
 
 func findings(vulns []scan.Vulnerability) []attest.Finding {
