@@ -245,7 +245,7 @@ func (g *gate) audit(ctx context.Context, store oci.Store, ref string) error {
 	if err != nil {
 		return err
 	}
-	u, err := unseal(ctx, store, ref, trust, nil)
+	u, err := auditor{store: store, trust: trust}.unseal(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("verify what was sealed: %w", err)
 	}

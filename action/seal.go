@@ -143,16 +143,23 @@ type unsealed struct {
 	rejected []rejection
 }
 
+// auditor is what verifying needs: where the image is, whom to believe, and own policies, if the recorded ones shall not decide.
+type auditor struct {
+	store oci.Store
+	trust *attest.Trust
+	own   []*policy.Bundle
+}
+
 // unseal is the auditor's verification, the same for a registry, a directory and a tar. Every attached bundle is verified; the
 // newest verified decision says which claims were judged, when and by which policies; and the decision is made again. With
 // own policies the image is held to those instead. What does not verify is no claim: it is kept in rejected and otherwise ignored.
-func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trust, own []*policy.Bundle) (unsealed, error) {
+func (a auditor) unseal(ctx context.Context, ref string) (unsealed, error) {
 	var u unsealed
 	var err error
-	if u.image, err = store.Resolve(ctx, ref); err != nil {
+	if u.image, err = a.store.Resolve(ctx, ref); err != nil {
 		return u, err
 	}
-	if err := u.gather(ctx, store, trust); err != nil {
+	if err := u.gather(ctx, a.store, a.trust); err != nil {
 		return u, err
 	}
 	if u.record, err = newest(u.verified, u.image); err != nil {
@@ -160,15 +167,15 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 		return u, nil
 	}
 	if whole := u.record.self.Subjects()[0]; whole != u.image.Digest && single(u.image) {
-		return unsealWhole(ctx, store, whole, u.image.Digest, trust, own)
+		return a.unsealWhole(ctx, whole, u.image.Digest)
 	}
-	u.time, u.policies = u.record.time, own
+	u.time, u.policies = u.record.time, a.own
 	missing, err := u.pick()
 	if err != nil {
 		return u, err
 	}
-	if len(own) == 0 {
-		if u.policies, err = u.record.policies(ctx, store, u.image.Digest); err != nil {
+	if len(a.own) == 0 {
+		if u.policies, err = u.record.policies(ctx, a.store, u.image.Digest); err != nil {
 			return u, err
 		}
 	}
@@ -178,7 +185,7 @@ func unseal(ctx context.Context, store oci.Store, ref string, trust *attest.Trus
 	for _, m := range missing {
 		u.decision = broken(u.decision, fmt.Sprintf("the claim %s %s that the decision was made from is not there", strings.TrimPrefix(m.Name, namedClaim), m.Digest), u.rejected)
 	}
-	if len(own) == 0 && len(missing) == 0 {
+	if len(a.own) == 0 && len(missing) == 0 {
 		if err := u.compare(); err != nil {
 			return u, err
 		}
@@ -195,15 +202,15 @@ func single(img oci.Image) bool {
 }
 
 // unsealWhole verifies the image index that a single manifest is part of: decisions are made about whole images.
-func unsealWhole(ctx context.Context, store oci.Store, index, manifest string, trust *attest.Trust, own []*policy.Bundle) (unsealed, error) {
-	img, err := store.Resolve(ctx, index)
+func (a auditor) unsealWhole(ctx context.Context, index, manifest string) (unsealed, error) {
+	img, err := a.store.Resolve(ctx, index)
 	if err != nil {
 		return unsealed{}, fmt.Errorf("the image that %s is part of: %w", manifest, err)
 	}
 	if img.Digest != index || !slices.ContainsFunc(img.Platforms, func(p oci.Platform) bool { return p.Digest == manifest }) {
 		return unsealed{}, fmt.Errorf("%w: the image %s does not have the manifest %s", attest.ErrUntrusted, index, manifest)
 	}
-	return unseal(ctx, store, index, trust, own)
+	return a.unseal(ctx, index)
 }
 
 // compare holds the decision made again to the one that was signed. Only the engine's version may differ.

@@ -44,7 +44,7 @@ func (s *session) verify(ctx context.Context, target string) error {
 			return err
 		}
 	}
-	u, err := unseal(ctx, store, "", trust, own)
+	u, err := auditor{store: store, trust: trust, own: own}.unseal(ctx, "")
 	if err != nil {
 		return err
 	}

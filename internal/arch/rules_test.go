@@ -12,7 +12,7 @@ type room struct {
 func rooms() []room {
 	return []room{
 		{dir: "", may: []string{"action"}, why: "main wires the operating system to action.Main"},
-		{dir: "action", may: []string{"action/report", "build", "scan", "attest", "policy", "oci", "internal/hint"},
+		{dir: "action", may: []string{"action/report", "build", "scan", "attest", "policy", "oci", "internal/hint"}, tests: []string{"internal/testdb"},
 			why: "the stem: only it knows the order of things"},
 		{dir: "action/report", may: []string{"policy"}, why: "renders a run; what it says of a decision is policy's own type"},
 		{dir: "build", may: []string{"internal/hint"}, why: "a leaf: plan -> layout"},
