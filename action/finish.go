@@ -158,10 +158,12 @@ func (s *session) located(r report.Run) report.Run {
 func (s *session) describe(img oci.Image, r scan.Report, tags []string) {
 	s.report.Image = report.Image{Digest: img.Digest, Names: tags}
 	s.report.Database = fmt.Sprintf("built %s, %s", r.DB.Built.Format("2006-01-02"), r.DB.Digest)
-	for i, p := range img.Platforms {
+	for _, p := range img.Platforms {
 		out := report.Platform{Platform: p.Platform, Digest: p.Digest, Size: layerBytes(p)}
-		if i < len(r.Platforms) {
-			found := r.Platforms[i]
+		for _, found := range r.Platforms {
+			if found.Digest != p.Digest {
+				continue
+			}
 			out.Distro, out.Packages = found.Distro.Name, len(found.Packages)
 			for _, v := range found.Vulnerabilities {
 				out.Vulnerabilities = append(out.Vulnerabilities, reported(v))

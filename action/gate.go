@@ -28,6 +28,7 @@ type gate struct {
 	policies []*policy.Bundle
 	db       *scan.DB
 	signer   attest.Signer // nil: nobody signs
+	trusted  *attest.Trust // that signer and nobody else
 	tags     []string
 
 	stage      *stage
@@ -117,7 +118,10 @@ func (g *gate) prepare(ctx context.Context) error {
 	}
 	extra := map[string]any{}
 	if g.signer == nil {
+		fmt.Fprintln(g.log, "=> nobody signs: this is a rehearsal, nothing is published (give a key, or a signing config in a job with an identity token)")
 		extra["allowUnsigned"] = true
+	} else if g.trusted, err = g.trustIn(g.signer, g.identity); err != nil {
+		return err
 	}
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
@@ -213,7 +217,11 @@ func (g *gate) decide(ctx context.Context) (string, error) {
 	g.decision = d
 	g.report.Decision, g.report.Decided = d, true
 	g.describe(g.image, g.scanned, g.tags)
-	if err := g.stage.write(g.evidence, in, d, g.scanned); err != nil {
+	readme := unsealedReadme
+	if d.Allowed && g.signer != nil {
+		readme = sealedReadme
+	}
+	if err := g.stage.write(g.evidence, in, d, g.scanned, readme); err != nil {
 		return "", err
 	}
 	return g.report.Verdict(), g.views(g.stage)
@@ -241,11 +249,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 
 // audit runs the auditor's verification and insists on the decision of this run.
 func (g *gate) audit(ctx context.Context, store oci.Store, ref string) error {
-	trust, err := g.trustIn(g.signer, g.identity)
-	if err != nil {
-		return err
-	}
-	u, err := auditor{store: store, trust: trust}.unseal(ctx, ref)
+	u, err := auditor{store: store, trust: g.trusted}.unseal(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("verify what was sealed: %w", err)
 	}

@@ -91,7 +91,7 @@ func gateInputs() []input {
 func signInputs() []input {
 	const b, v = "build", "verify"
 	return []input{
-		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token, else none)"},
+		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
 		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},

@@ -92,7 +92,7 @@ func (s *stage) keep() error {
 }
 
 // write puts everything that the decision was made from beside the layout, for people and for programs.
-func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Report) error {
+func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Report, readme string) error {
 	doc, err := d.JSON()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 		return err
 	}
 	files := map[string][]byte{
-		decisionFile: indented(doc), "input.json": input, "database.json": append(db, '\n'), "README.md": []byte(evidenceReadme),
+		decisionFile: indented(doc), "input.json": input, "database.json": append(db, '\n'), "README.md": []byte(readme),
 	}
 	for _, b := range e.policies {
 		files["policy/"+b.Name()+".tar.gz"] = b.Archive()
@@ -172,13 +172,19 @@ decision about it was made from, for reading:
 * policy/: the policies, as OPA bundles
 * sbom/: the packages of each platform, as SPDX and CycloneDX
 * database.json: the vulnerability database that was asked
-* buildkit/: what the build engine itself recorded, unsigned
 * results.sarif, summary.md: the same for tools and people
-* signer.pub: the public half of the key that signed. Get the key you trust from somewhere else.
+* buildkit/, when the image was built here: what the build engine itself recorded, unsigned
+`
+
+const sealedReadme = evidenceReadme + `* signer.pub, when a key signed: its public half. Get the key you trust from somewhere else.
 
 Check it, without any network, with the public key you trust:
 
     sealyard verify . --key cosign.pub
 
 Only what is in the layout is verified; the files in evidence/ are copies for reading.
+`
+
+const unsealedReadme = evidenceReadme + `
+Nothing here is signed: the image was denied, or nobody signed. There is nothing to verify.
 `

@@ -89,7 +89,7 @@ func (r Run) annotate(w io.Writer, level string, findings []policy.Finding, most
 func Mask(w io.Writer, values []string) error {
 	for _, v := range values {
 		for _, line := range strings.FieldsFunc(v, func(r rune) bool { return r == '\n' || r == '\r' }) {
-			if strings.TrimSpace(line) == "" {
+			if len(strings.TrimSpace(line)) < shortest {
 				continue
 			}
 			if err := command(w, "add-mask", line, nil); err != nil {
