@@ -65,15 +65,6 @@ func (w *world) denied(t *testing.T, target string) {
 
 const plain = "FROM scratch\nCOPY tool /tool\nUSER 65532:65532\nENTRYPOINT [\"/tool\"]\n"
 
-// sealed builds a sealed layout for two platforms.
-func (w *world) sealed(t *testing.T, args ...string) layout {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "sealed")
-	w.must(t, append([]string{"build", w.context(t, plain), "--buildkit-host", w.engine, "--key", w.key, "--progress", "quiet",
-		"--platform", "linux/amd64,linux/arm64", "--evidence-path", dir}, args...)...)
-	return layout(dir)
-}
-
 // R95 R96 T7 T31 T39: a run that is stopped as any of its stages begins ends undecided, leaves nothing half done, and no tag.
 func TestInterruptedAtEveryStage(t *testing.T) {
 	w := shared(t)

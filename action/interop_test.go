@@ -28,8 +28,10 @@ func TestInteropCosign(t *testing.T) {
 	cosign := peer(t, "cosign")
 	w := shared(t)
 	v3, olareg := testkit.Registry(t, testkit.Distribution)+"/app", testkit.Registry(t, testkit.Olareg)+"/app"
-	sealed := w.sealed(t, "--tag", v3+":1", "--tag", olareg+":1", "--push")
-	subjects, err := sealed.subjects()
+	sealed := filepath.Join(t.TempDir(), "sealed")
+	w.must(t, "build", w.context(t, plain), "--buildkit-host", w.engine, "--key", w.key, "--progress", "quiet", "--evidence-path", sealed,
+		"--platform", "linux/amd64,linux/arm64", "--tag", v3+":1", "--tag", olareg+":1", "--push")
+	subjects, err := layout(sealed).subjects()
 	if err != nil {
 		t.Fatal(err)
 	}

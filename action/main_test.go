@@ -73,9 +73,10 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			name := strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")
 			e.Vars = append(e.Vars,
+				"GOGC=400", // many short processes on few cores
 				"PATH="+w.path, "HOME="+e.WorkDir, "XDG_CACHE_HOME="+w.cache, "COSIGN_PASSWORD="+password,
 				"BIN="+w.bin, "TOOL="+w.tool, "ARCHIVE="+w.archive, "DB="+filepath.Join(w.cache, "sealyard", "db"),
-				"KEY="+w.key, "PUB="+strings.TrimSuffix(w.key, ".key")+".pub", "ENGINE="+w.engine, "MARK="+strconv.Itoa(os.Getpid()),
+				"KEY="+w.key, "PUB="+strings.TrimSuffix(w.key, ".key")+".pub", "ENGINE="+w.engine, "SEALED="+string(w.sealed), "MARK="+strconv.Itoa(os.Getpid()),
 				// One repository for each script, in every kind of registry.
 				"REPO="+at[testkit.Olareg]+"/"+name, "REPO_V3="+at[testkit.Distribution]+"/"+name, "REPO_DEBIAN="+at[testkit.Debian]+"/"+name,
 			)

@@ -13,7 +13,7 @@ import (
 // right, the image is denied, from a directory and from a registry that does not tell.
 func TestSealNeedsEveryPart(t *testing.T) {
 	w := shared(t)
-	whole := w.sealed(t)
+	whole := w.sealed
 	all, err := whole.artifacts()
 	if err != nil {
 		t.Fatal(err)

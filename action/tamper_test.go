@@ -343,7 +343,6 @@ func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 		}
 		rule, ok := map[string]testkit.Rule{
 			"passes":         {Method: "NONE"},
-			"refuses":        {Status: 401, Header: map[string][]string{"Www-Authenticate": {`Basic realm="test"`}}},
 			"dies-at-upload": {Method: "PUT", First: n, Die: true},
 			"dies-at-tag":    {Method: "PUT", Path: regexp.MustCompile(`/manifests/[^s][^/]*$`), Die: true},
 			"stalls":         {Method: "PUT", Path: regexp.MustCompile(`/manifests/sha256:`), Delay: time.Minute},

@@ -2,6 +2,8 @@ package action_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealyard/sealyard/action"
 	"github.com/sealyard/sealyard/internal/testdb"
 	"github.com/sealyard/sealyard/internal/testkit"
 )
@@ -30,6 +33,7 @@ type world struct {
 	bin     string // the directory that holds sealyard alone
 	path    string // PATH: bin, the directory of runc, and the machine's
 	engine  string // address of a BuildKit: sealyard engine, as build starts it
+	sealed  layout // a sealed image for two platforms, to copy
 
 	process *exec.Cmd
 	stdin   io.Closer
@@ -49,7 +53,7 @@ func shared(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	})
-	if theWorld.engine == "" {
+	if theWorld.sealed == "" {
 		t.Fatal("there is no world to test in: see the first failure")
 	}
 	return &theWorld
@@ -89,7 +93,21 @@ func (w *world) create(runc string) (err error) {
 			return fmt.Errorf("%v: %w: %s", args, err, out)
 		}
 	}
-	return w.start(exe, runc)
+	if err := w.start(exe, runc); err != nil {
+		return err
+	}
+	app := filepath.Join(w.dir, "app")
+	if err := errors.Join(os.Mkdir(app, 0o755), os.WriteFile(filepath.Join(app, "Dockerfile"), []byte(plain), 0o644), os.Link(w.tool, filepath.Join(app, "tool"))); err != nil {
+		return err
+	}
+	sealed := filepath.Join(w.dir, "sealed")
+	out := w.run(context.Background(), &bytes.Buffer{}, "build", app, "--buildkit-host", w.engine, "--key", w.key, "--progress", "quiet",
+		"--platform", "linux/amd64,linux/arm64", "--evidence-path", sealed)
+	if out.code != action.Allowed {
+		return fmt.Errorf("seal an image: exit %d: %s%s", out.code, out.stdout, out.stderr)
+	}
+	w.sealed = layout(sealed)
+	return nil
 }
 
 // start starts the engine, in namespaces of its own so that nothing it does outlives it.
