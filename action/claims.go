@@ -3,10 +3,12 @@ package action
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
@@ -34,7 +36,6 @@ func claim(s statement, signer attest.Identity) (policy.Claim, error) {
 }
 
 // imageConfig is the part of an image configuration that rules may judge (OCI image-spec config.md; healthcheck is Docker's).
-// Runtimes match the names of its members whatever their case and take the last: one that says a thing twice is refused.
 type imageConfig struct {
 	Created string `json:"created"`
 	Config  struct {
@@ -50,12 +51,42 @@ type imageConfig struct {
 	} `json:"config"`
 }
 
+// readConfig reads an image configuration. Runtimes match the names of its members whatever their case and take the last, so
+// one that writes a name in another way, or twice, could mean something else to them: it is refused.
+func readConfig(raw []byte) (imageConfig, error) {
+	var c imageConfig
+	var top, config map[string]jsontext.Value
+	if err := jsonv2.Unmarshal(raw, &top); err != nil {
+		return c, err
+	}
+	if inner, ok := top["config"]; ok {
+		if err := jsonv2.Unmarshal(inner, &config); err != nil {
+			return c, err
+		}
+	}
+	fields := reflect.TypeOf(c.Config)
+	for name := range top {
+		if strings.EqualFold(name, "config") && name != "config" {
+			return c, fmt.Errorf("%q is not how the name is written", name)
+		}
+	}
+	for name := range config {
+		for i := range fields.NumField() {
+			if want := fields.Field(i).Name; strings.EqualFold(name, want) && name != want {
+				return c, fmt.Errorf("%q is not how the name is written", name)
+			}
+		}
+	}
+	err := jsonv2.Unmarshal(raw, &c)
+	return c, err
+}
+
 // imageFacts says what the image itself, by digest, tells a policy.
 func imageFacts(img oci.Image) (policy.Image, error) {
 	out := policy.Image{Digest: img.Digest, MediaType: img.MediaType, Annotations: img.Annotations}
 	for _, p := range img.Platforms {
-		var c imageConfig
-		if err := jsonv2.Unmarshal(p.Config, &c, jsonv2.MatchCaseInsensitiveNames(true)); err != nil {
+		c, err := readConfig(p.Config)
+		if err != nil {
 			return policy.Image{}, fmt.Errorf("image configuration of %s: %w", p.Platform, err)
 		}
 		facts := policy.Platform{

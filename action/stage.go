@@ -60,7 +60,8 @@ func replaceable(target string) bool {
 		return true
 	}
 	_, err = os.Stat(filepath.Join(target, evidenceDir, decisionFile))
-	return err == nil
+	_, layout := os.Stat(filepath.Join(target, "oci-layout"))
+	return err == nil && layout == nil
 }
 
 // discard removes what was not kept.
@@ -101,7 +102,7 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 	if err != nil {
 		return err
 	}
-	r.DB.Path = "" // of this machine
+	r.DB.Path, r.DB.Source = "", vulnDB(r.DB).URI // not where it is on this machine, nor what opens the mirror
 	db, err := json.MarshalIndent(r.DB, "", "  ")
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 		files["sbom/index.spdx.json"], files["sbom/index.cdx.json"] = r.SPDX, r.CycloneDX
 	}
 	for _, p := range r.Platforms {
-		name := "sbom/" + strings.ReplaceAll(p.Platform, "/", "-")
+		name := "sbom/" + fileName(p.Platform)
 		files[name+".spdx.json"], files[name+".cdx.json"] = p.SPDX, p.CycloneDX
 	}
 	for name, content := range files {
@@ -127,9 +128,19 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 	return nil
 }
 
+// fileName makes a file name of a platform, which may be an image's own word.
+func fileName(platform string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '-'
+	}, platform)
+}
+
 // provenance keeps what BuildKit itself wrote about each platform: our provenance names it by digest.
 func (s *stage) provenance(platform string, content []byte) error {
-	return s.file("buildkit/"+strings.ReplaceAll(platform, "/", "-")+".provenance.json", content)
+	return s.file("buildkit/"+fileName(platform)+".provenance.json", content)
 }
 
 // publicKey keeps the public half of the signing key, for whoever opens the directory. Verifying never reads it: a key must come

@@ -152,7 +152,11 @@ func (b *job) run(ctx context.Context) (Result, error) {
 		if err := b.context.stage(filepath.Join(b.work, "dockerfile")); err != nil {
 			return Result{}, fmt.Errorf("stage dockerfile: %w", err)
 		}
-		found := workTree(ctx, lookPath(b.plan.Engine.Env, "git"), b.context.root, excluded(b.context.root, b.plan.Exclude))
+		hidden, err := excluded(b.context.root, b.plan.Exclude)
+		if err != nil {
+			return Result{}, fmt.Errorf("build context: %w", err)
+		}
+		found := workTree(ctx, lookPath(b.plan.Engine.Env, "git"), b.context.root, hidden)
 		b.plan.Source = b.plan.Source.or(found)
 	}
 	outcomes := make([]outcome, len(b.targets))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/sealyard/sealyard/internal/hint"
 	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
 )
 
 // namedContexts are the plan's build contexts in BuildKit's words.
@@ -77,30 +79,62 @@ func (n namedContexts) close() {
 	}
 }
 
-// workPattern matches the directories that runs make while they work.
-const workPattern = "**/.sealyard-*"
+// workPrefix begins the names of the directories that runs make while they work.
+const workPrefix = ".sealyard-"
 
-// excluded lists, as patterns relative to root, what is no part of it.
-func excluded(root string, exclude []string) []string {
-	patterns := []string{workPattern, workPattern + "/**"}
-	for _, dir := range exclude {
-		abs, err := filepath.Abs(dir)
+// excluded lists those of the given paths that lie in root, relative to it. Links on the way are followed, so that a path means
+// the same however it is written.
+func excluded(root string, exclude []string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, path := range exclude {
+		abs, err := filepath.Abs(path)
 		if err != nil {
-			continue
+			return nil, err
+		}
+		if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+			abs = filepath.Join(dir, filepath.Base(abs))
 		}
 		if rel, err := filepath.Rel(root, abs); err == nil && filepath.IsLocal(rel) && rel != "." {
-			rel = filepath.ToSlash(rel)
-			patterns = append(patterns, rel, rel+"/**")
+			out = append(out, filepath.ToSlash(rel))
 		}
 	}
-	return patterns
+	return out, nil
 }
 
-// localFS is a directory of the user as BuildKit sees it.
+// localFS is a directory of the user as BuildKit sees it: without the given paths, and without what runs of this program leave
+// behind, wherever it is.
 func localFS(dir string, exclude []string) (fsutil.FS, error) {
 	fs, err := fsutil.NewFS(dir)
 	if err != nil {
 		return nil, err
 	}
-	return fsutil.NewFilterFS(fs, &fsutil.FilterOpt{ExcludePatterns: excluded(dir, exclude)})
+	hidden, err := excluded(dir, exclude)
+	if err != nil {
+		return nil, err
+	}
+	return fsutil.NewFilterFS(fs, &fsutil.FilterOpt{Map: func(path string, st *types.Stat) fsutil.MapResult {
+		path = filepath.ToSlash(path)
+		switch {
+		case slices.Contains(hidden, path), strings.HasPrefix(filepath.Base(path), workPrefix), st.IsDir() && isEvidence(filepath.Join(dir, path)):
+			if st.IsDir() {
+				return fsutil.MapResultSkipDir
+			}
+			return fsutil.MapResultExclude
+		}
+		return fsutil.MapResultKeep
+	}})
+}
+
+// isEvidence reports whether a directory is the evidence of a run: an image layout with a decision beside it.
+func isEvidence(dir string) bool {
+	for _, name := range []string{"oci-layout", "evidence/decision.json"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
 }

@@ -17,7 +17,7 @@ const (
 
 var (
 	// secretName matches names that promise a secret; notSecretName those that only point to one or are public.
-	secretName    = regexp.MustCompile(`(?i)(?:^|[_.-])(?:tokens?|secrets?|password|passwd|passphrase|pword|pwd|credentials?|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|secret[_-]?key|client[_-]?secret|auth)(?:$|[_.-])`)
+	secretName    = regexp.MustCompile(`(?i:(?:^|[_.-])(?:tokens?|secrets?|password|passwd|passphrase|pword|pwd|credentials?|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|secret[_-]?key|client[_-]?secret|auth)(?:$|[_.-]))|(?i:tokens?|secrets?|password|passwd|passphrase|credentials?|apikey)$`)
 	notSecretName = regexp.MustCompile(`(?i)(?:^|[_.-])public(?:$|[_.-])|[_.-](?:file|path|dir|name|id|url|uri|endpoint|host|type|ttl|version)$`)
 
 	// secretValue are forms that only secrets have.

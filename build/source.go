@@ -27,9 +27,9 @@ func workTree(ctx context.Context, git, dir string, exclude []string) Source {
 		return Source{}
 	}
 	s := Source{Revision: revision}
-	status := []string{"status", "--porcelain", "--untracked-files=normal", "--", "."}
-	for _, pattern := range exclude {
-		status = append(status, ":(exclude,glob)"+pattern)
+	status := []string{"status", "--porcelain", "--untracked-files=normal", "--ignored", "--", ".", ":(exclude,glob)**/" + workPrefix + "*/**"}
+	for _, path := range exclude {
+		status = append(status, ":(exclude,literal)"+path)
 	}
 	if changes, ok := runGit(ctx, git, dir, status...); ok {
 		s.Clean = changes == ""
@@ -40,9 +40,10 @@ func workTree(ctx context.Context, git, dir string, exclude []string) Source {
 	return s
 }
 
-// runGit runs one read-only command with none of the user's or the system's settings, and without the repository's hooks.
+// runGit runs one read-only command with none of the user's or the system's settings, and without the repository's hooks. The
+// repository's own settings can name programs that git runs: git itself refuses a repository that is somebody else's.
 func runGit(ctx context.Context, git, dir string, args ...string) (string, bool) {
-	fixed := []string{"-C", dir, "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*"}
+	fixed := []string{"-C", dir, "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}
 	cmd := exec.CommandContext(ctx, git, append(fixed, args...)...)
 	cmd.Env = []string{"PATH=" + defaultPath, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C"}
 	var out bytes.Buffer

@@ -1,0 +1,33 @@
+package action
+
+import (
+	"testing"
+
+	"github.com/sealyard/sealyard/oci"
+)
+
+// R87: what the policy sees of a configuration is what a runtime makes of it: one that could be read in two ways is refused.
+func TestConfigIsReadInOneWay(t *testing.T) {
+	facts := func(config string) (string, error) {
+		img, err := imageFacts(oci.Image{Platforms: []oci.Platform{{Platform: "linux/amd64", Config: []byte(config)}}})
+		if err != nil {
+			return "", err
+		}
+		return img.Platforms[0].Config.User, nil
+	}
+	user, err := facts(`{"config":{"User":"65532","Env":["PATH=/bin"],"ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Test":["NONE"]},"x":1},"history":[]}`)
+	if err != nil || user != "65532" {
+		t.Errorf("%q %v", user, err)
+	}
+	if user, err := facts(`{"config":{"us_er":"65532"}}`); err != nil || user != "" {
+		t.Errorf("%q %v", user, err)
+	}
+	for _, config := range []string{
+		`{"config":{"User":"65532","user":"0"}}`, `{"config":{"user":"65532"}}`, `{"config":{"User":"65532"},"Config":{"User":"0"}}`,
+		`{"config":{"User":"65532","User":"0"}}`, `{"config":{"User":"1"},"config":{"User":"0"}}`, `{"config":[]}`, `{`, ``,
+	} {
+		if user, err := facts(config); err == nil {
+			t.Errorf("%s: user %q", config, user)
+		}
+	}
+}
