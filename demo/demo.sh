@@ -12,9 +12,11 @@ fail() { echo "demo: $*" >&2; exit 1; }
 work=$(mktemp -d)
 registry=
 cleanup() {
-	if [ -n "$registry" ]; then kill "$registry" 2>/dev/null && wait "$registry" 2>/dev/null; fi
+	if [ -n "$registry" ]; then
+		kill "$registry" 2>/dev/null || true
+		wait "$registry" 2>/dev/null || true
+	fi
 	rm -rf "$work"
-	return 0
 }
 trap cleanup EXIT
 
