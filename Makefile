@@ -1,7 +1,7 @@
 # demo and test are all a newcomer needs; the rest is for people who change the code.
 BIN := .tools/bin
 
-.PHONY: demo test build tools lint bench groundtruth interop
+.PHONY: demo test build tools lint bench groundtruth interop container-test
 build:
 	CGO_ENABLED=0 go build -o $(BIN)/sealyard .
 
@@ -32,3 +32,6 @@ groundtruth:
 interop: build
 	tools/tools.sh runc registry cosign syft grype
 	go test ./action -run Interop -v
+
+container-test:
+	test/container-action.sh
