@@ -19,7 +19,7 @@ func commands(env Env) *cobra.Command {
 		Example: `  sealyard build . --tag ghcr.io/acme/app:1.2 --key cosign.key --push
   sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub
   sealyard scan debian:12`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, Version: version().Version,
 		Args: func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -88,7 +88,13 @@ func inputTable() string {
 			if in.value != "" {
 				value = "`" + in.value + "`"
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", in.name, value, strings.ReplaceAll(in.on, " ", ", "), in.help)
+			name := "`" + in.name + "`"
+			for _, other := range []string{in.alias, in.short} {
+				if other != "" {
+					name += ", `" + other + "`"
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, value, strings.ReplaceAll(in.on, " ", ", "), in.help)
 		}
 	}
 	b.WriteString("\nRefused, with what to do instead:\n\n| input | instead |\n|---|---|\n")

@@ -83,6 +83,9 @@ func generateKey(env Env, prefix string) error {
 	if err != nil {
 		return err
 	}
+	if len(password) == 0 {
+		fmt.Fprintln(env.Stderr, "the key has no password: whoever reads the file can sign with it")
+	}
 	private, public, err := attest.GenerateKey(password)
 	if err != nil {
 		return err

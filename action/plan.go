@@ -106,6 +106,15 @@ func named(what string) func(string) (string, string, error) {
 	return func(v string) (string, string, error) { return build.ParsePair(what, v) }
 }
 
+// secretPair reads ID=value. Docker's own id=ID,env=NAME and id=ID,src=FILE would make a secret that is called id: they are refused.
+func secretPair(v string) (string, string, error) {
+	id, value, err := build.ParsePair("secret", v)
+	if err == nil && (id == "id" || id == "type") {
+		err = hint.Misuse(fmt.Errorf("a secret named %q", id), "write secret-envs ID=NAME, secret-files ID=PATH, or secrets ID=value")
+	}
+	return id, value, err
+}
+
 func (s *session) cache(v string) (build.Cache, error) { return build.ParseCache(v, s.env.lookup) }
 
 func (s *session) ssh(v string) (build.SSH, error) {
@@ -137,7 +146,7 @@ func (s *session) buildArgs(keep func(error)) map[string]string {
 // buildSecrets gathers what RUN --mount=type=secret may see. Values are never logged and never reach provenance (R11).
 func (s *session) buildSecrets(keep func(error)) map[string][]byte {
 	out := map[string][]byte{}
-	for id, v := range pairs(s.in, "secrets", named("secret"), keep) {
+	for id, v := range pairs(s.in, "secrets", secretPair, keep) {
 		out[id] = []byte(v)
 	}
 	for id, name := range pairs(s.in, "secret-envs", named("secret environment variable"), keep) {

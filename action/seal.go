@@ -163,7 +163,7 @@ func (a auditor) unseal(ctx context.Context, ref string) (unsealed, error) {
 		return u, err
 	}
 	if u.record, err = newest(u.verified, u.image); err != nil {
-		u.decision = broken(policy.Decision{}, err.Error(), u.rejected)
+		u.decision = broken(policy.Decision{}, u.nothing(err), nil)
 		return u, nil
 	}
 	if whole := u.record.self.Subjects()[0]; whole != u.image.Digest && single(u.image) {
@@ -211,6 +211,15 @@ func (a auditor) unsealWhole(ctx context.Context, index, manifest string) (unsea
 		return unsealed{}, fmt.Errorf("%w: the image %s does not have the manifest %s", attest.ErrUntrusted, index, manifest)
 	}
 	return a.unseal(ctx, index)
+}
+
+// nothing says why there is no decision to start from.
+func (u *unsealed) nothing(err error) string {
+	if len(u.verified) > 0 || len(u.rejected) == 0 {
+		return err.Error()
+	}
+	return fmt.Sprintf("none of the %d bundles attached to this image is signed by whom you trust (the first: %s); is it the right key or identity?",
+		len(u.rejected), u.rejected[0].Reason)
 }
 
 // compare holds the decision made again to the one that was signed. Only the engine's version may differ.

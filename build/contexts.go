@@ -1,7 +1,9 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,9 +126,27 @@ func localFS(dir string, exclude []string) (fsutil.FS, error) {
 				return fsutil.MapResultSkipDir
 			}
 			return fsutil.MapResultExclude
+		case !st.IsDir() && strings.HasSuffix(path, ".key") && isSigningKey(filepath.Join(dir, path)):
+			return fsutil.MapResultExclude
 		}
 		return fsutil.MapResultKeep
 	}})
+}
+
+// isSigningKey reports whether a file is a private key in cosign's format: no image needs one.
+func isSigningKey(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 64)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	text := string(head[:n])
+	return strings.HasPrefix(text, "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY") || strings.HasPrefix(text, "-----BEGIN ENCRYPTED COSIGN PRIVATE KEY")
 }
 
 // isEvidence reports whether a directory is the evidence of a run: an image layout with a decision beside it.

@@ -21,6 +21,9 @@ func TestContextHoldsNothingOfOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(root, "app", "other.key"), []byte("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	link := filepath.Join(root, "link")
 	if err := os.Symlink(filepath.Join(root, "app"), link); err != nil {
 		t.Fatal(err)

@@ -167,7 +167,7 @@ func outcome(r Run) string {
 	}
 	switch {
 	case r.WouldDeny():
-		return why + "; mode warn lets it pass"
+		return why + "; mode warn lets the run pass, nothing was published"
 	case len(r.Published) > 0 && r.Verdict() == VerdictAllowed:
 		return why + "; it is signed and published"
 	case len(r.Published) > 0:
