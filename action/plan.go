@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -106,10 +107,12 @@ func named(what string) func(string) (string, string, error) {
 	return func(v string) (string, string, error) { return build.ParsePair(what, v) }
 }
 
+var dockerForm = regexp.MustCompile(`,(id|env|src|source)=`)
+
 // secretPair reads ID=value. Docker's own id=ID,env=NAME and id=ID,src=FILE would make a secret that is called id: they are refused.
 func secretPair(v string) (string, string, error) {
 	id, value, err := build.ParsePair("secret", v)
-	if err == nil && (id == "id" || id == "type") {
+	if err == nil && (id == "id" || id == "type") && dockerForm.MatchString(value) {
 		err = hint.Misuse(fmt.Errorf("a secret named %q", id), "write secret-envs ID=NAME, secret-files ID=PATH, or secrets ID=value")
 	}
 	return id, value, err

@@ -218,7 +218,7 @@ func (u *unsealed) nothing(err error) string {
 	if len(u.verified) > 0 || len(u.rejected) == 0 {
 		return err.Error()
 	}
-	return fmt.Sprintf("none of the %d bundles attached to this image is signed by whom you trust (the first: %s); is it the right key or identity?",
+	return fmt.Sprintf("no verified decision: none of the %d bundles attached to this image is signed by whom you trust (the first: %s); is it the right key or identity?",
 		len(u.rejected), u.rejected[0].Reason)
 }
 
