@@ -42,6 +42,7 @@ func fences(page string) (commands []string, files map[string]string) {
 // Every command in the README and in docs/ runs as it is written, in order, in one workspace; only the names of the registry and the
 // mirror become ones that are here.
 func TestDocsRun(t *testing.T) {
+	t.Parallel()
 	w := shared(t)
 	work := t.TempDir()
 	mirror := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -67,6 +67,7 @@ const plain = "FROM scratch\nCOPY tool /tool\nUSER 65532:65532\nENTRYPOINT [\"/t
 
 // R95 R96 T7 T31 T39: a run that is stopped as any of its stages begins ends undecided, leaves nothing half done, and no tag.
 func TestInterruptedAtEveryStage(t *testing.T) {
+	t.Parallel()
 	w := shared(t)
 	registry := testkit.Registry(t, testkit.Olareg)
 	dir := w.context(t, plain)
@@ -130,6 +131,7 @@ func (tr *trigger) Write(p []byte) (int, error) {
 
 // R62 T29: an archive that would write outside of where it is unpacked is denied, and writes nothing there.
 func TestVerifyRefusesHostileArchives(t *testing.T) {
+	t.Parallel()
 	w := shared(t)
 	for name, entry := range map[string]string{"up": "../outside", "absolute": filepath.Join(t.TempDir(), "outside")} {
 		t.Run(name, func(t *testing.T) {

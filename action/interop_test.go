@@ -25,6 +25,7 @@ func peer(t *testing.T, name string) string {
 // R41 R43 R44 R53 R54 R59: cosign finds and accepts every claim that cosign has a name for, on the index and on each platform's
 // manifest, in registries with and without the referrers API, and with our public key only.
 func TestInteropCosign(t *testing.T) {
+	t.Parallel()
 	cosign := peer(t, "cosign")
 	w := shared(t)
 	v3, olareg := testkit.Registry(t, testkit.Distribution)+"/app", testkit.Registry(t, testkit.Olareg)+"/app"
@@ -92,6 +93,7 @@ const vulnerable = "FROM scratch\nCOPY tool /tool\nCOPY minimist.json /usr/lib/n
 
 // R59 R80: grype finds in our SBOMs, of both kinds, what we found in the image; syft reads and converts them.
 func TestInteropSBOM(t *testing.T) {
+	t.Parallel()
 	grype, syft := peer(t, "grype"), peer(t, "syft")
 	w := shared(t)
 	dir := w.context(t, vulnerable)

@@ -69,6 +69,7 @@ func decisionOf(t *testing.T, l layout) attest.DecisionFacts {
 // T9 T18: nobody is believed for holding the key: a decision that its signer did not come by, from fewer claims, by a policy that is
 // not there, at another time or about other images, is made again by whoever verifies, and denied.
 func TestSignedDecisionIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	w := shared(t)
 	file, err := os.ReadFile(w.key)
 	if err != nil {

@@ -3,6 +3,7 @@ package action_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +35,10 @@ type suite struct{ *testing.M }
 
 func (s suite) Run() int {
 	defer theWorld.close()
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		_ = p.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // most of what is tested waits for other programs
+	}
 	return s.M.Run()
 }
 

@@ -12,6 +12,7 @@ import (
 // R26 R30 R79 T17 T27: whatever single thing that is attached to a sealed image is taken away, or edited with its digests put
 // right, the image is denied, from a directory and from a registry that does not tell.
 func TestSealNeedsEveryPart(t *testing.T) {
+	t.Parallel()
 	w := shared(t)
 	whole := w.sealed
 	all, err := whole.artifacts()
