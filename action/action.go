@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -70,8 +71,13 @@ func (e Env) cache(name string) (string, error) {
 // errDenied is what a command returns when a decision was reached and it is no.
 var errDenied = errors.New("denied")
 
+// memoryLimit, in bytes, is where the collector begins to work harder: scanning makes garbage faster than it is collected
+// otherwise, and measured no slower with the limit.
+const memoryLimit = 160 << 20
+
 // Main runs the program and returns its exit code.
 func Main(ctx context.Context, env Env) int {
+	debug.SetMemoryLimit(memoryLimit)
 	root := commands(env)
 	root.SetArgs(env.Args[1:])
 	err := root.ExecuteContext(ctx)
