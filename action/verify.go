@@ -39,12 +39,19 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	defer done()
-	if dir, ok := store.(*oci.Dir); ok {
-		if err := dir.Check(ctx); err != nil {
-			return err
+	checked := make(chan error, 1) // reads every byte: beside the verification, which reads few
+	go func() {
+		dir, ok := store.(*oci.Dir)
+		if !ok {
+			checked <- nil
+			return
 		}
-	}
+		checked <- dir.Check(ctx)
+	}()
 	u, err := auditor{store: store, trust: trust, own: own}.unseal(ctx, "")
+	if whole := <-checked; whole != nil {
+		return whole
+	}
 	if err != nil {
 		return err
 	}
