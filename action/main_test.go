@@ -176,11 +176,11 @@ func running(mark string) bool {
 	return false
 }
 
-// reference VAR FILE WORD: sets VAR to the rest of the first line of the file that begins with WORD.
+// reference VAR FILE WORD: sets VAR to the word after WORD in the first line of the file that begins with it.
 func reference(ts *testscript.TestScript, _ bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[1])) {
-		if rest, ok := strings.CutPrefix(line, args[2]+" "); ok {
-			ts.Setenv(args[0], strings.TrimSpace(rest))
+		if words := strings.Fields(line); len(words) > 1 && words[0] == args[2] {
+			ts.Setenv(args[0], strings.TrimSuffix(words[1], ","))
 			return
 		}
 	}
