@@ -65,7 +65,7 @@ func (w *world) denied(t *testing.T, target string) {
 
 const plain = "FROM scratch\nCOPY tool /tool\nUSER 65532:65532\nENTRYPOINT [\"/tool\"]\n"
 
-// R95 R96 T7 T31 T39: a run that is stopped as any of its stages begins ends undecided, leaves nothing half done, and no tag.
+// R95 T31 T39: a run that is stopped as any of its stages begins ends undecided, leaves nothing half done, and no tag.
 func TestInterruptedAtEveryStage(t *testing.T) {
 	t.Parallel()
 	w := shared(t)

@@ -22,7 +22,7 @@ func peer(t *testing.T, name string) string {
 	return path
 }
 
-// R41 R43 R44 R53 R54 R59: cosign finds and accepts every claim that cosign has a name for, on the index and on each platform's
+// R43 R44 R53 R54 R59: cosign finds and accepts every claim that cosign has a name for, on the index and on each platform's
 // manifest, in registries with and without the referrers API, and with our public key only.
 func TestInteropCosign(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestInteropCosign(t *testing.T) {
 // vulnerable is an image with one known flaw in it.
 const vulnerable = "FROM scratch\nCOPY tool /tool\nCOPY minimist.json /usr/lib/node_modules/minimist/package.json\nUSER 65532\n"
 
-// R59 R80: grype finds in our SBOMs, of both kinds, what we found in the image; syft reads and converts them.
+// R59: grype finds in our SBOMs, of both kinds, what we found in the image; syft reads and converts them.
 func TestInteropSBOM(t *testing.T) {
 	t.Parallel()
 	grype, syft := peer(t, "grype"), peer(t, "syft")

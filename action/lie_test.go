@@ -66,7 +66,7 @@ func decisionOf(t *testing.T, l layout) attest.DecisionFacts {
 	return f
 }
 
-// T9 T18: nobody is believed for holding the key: a decision that its signer did not come by, from fewer claims, by a policy that is
+// T17 T27: nobody is believed for holding the key: a decision that its signer did not come by, from fewer claims, by a policy that is
 // not there, at another time or about other images, is made again by whoever verifies, and denied.
 func TestSignedDecisionIsNotBelieved(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 	"github.com/sealyard/sealyard/internal/testkit"
 )
 
-// R26 R30 R79 T17 T27: whatever single thing that is attached to a sealed image is taken away, or edited with its digests put
+// R26 R79 T27: whatever single thing that is attached to a sealed image is taken away, or edited with its digests put
 // right, the image is denied, from a directory and from a registry that does not tell.
 func TestSealNeedsEveryPart(t *testing.T) {
 	t.Parallel()
