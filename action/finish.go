@@ -30,6 +30,9 @@ func (s *session) finish(err error) error {
 			r.Decision, r.Decided = broken(policy.Decision{Time: s.now}, r.Err, nil), true
 		}
 	}
+	if sealBroken(r.Decision) {
+		r.Mode = report.ModeEnforce // no mode lets it pass
+	}
 	if e := s.render(); err == nil {
 		err = e
 	}
