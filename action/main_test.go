@@ -156,12 +156,12 @@ func lone(ts *testscript.TestScript, _ bool, _ []string) {
 // [!] alive MARK: waits until a process has MARK in its command line or environment, or until none has. A run of sealyard build
 // itself does not count: what it starts does.
 func alive(ts *testscript.TestScript, neg bool, args []string) {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if running(args[0]) != neg {
 			return
 		}
 	}
-	ts.Fatalf("no change within half a minute: %s", args[0])
+	ts.Fatalf("no change within a minute: %s", args[0])
 }
 
 func running(mark string) bool {

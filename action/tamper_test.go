@@ -402,7 +402,7 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("no proxy at %s", host)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		seen := p.(*testkit.Proxy).Requests()
 		switch {
 		case neg && len(seen) == 0, !neg && len(seen) > 0:
