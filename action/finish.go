@@ -200,12 +200,15 @@ func layerBytes(p oci.Platform) int64 {
 
 // summarize says in one line what a scan found.
 func summarize(r scan.Report) string {
-	packages, vulns := 0, 0
+	packages, vulns, known := 0, 0, ""
 	for _, p := range r.Platforms {
 		packages += len(p.Packages)
 		vulns += len(p.Vulnerabilities)
+		if p.Known {
+			known = ", layers known from an earlier scan"
+		}
 	}
-	return fmt.Sprintf("%d platforms, %d packages, %d vulnerabilities", len(r.Platforms), packages, vulns)
+	return fmt.Sprintf("%d platforms, %d packages, %d vulnerabilities%s", len(r.Platforms), packages, vulns, known)
 }
 
 // messages joins the reasons of a denial.

@@ -126,8 +126,11 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
 	}
-	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
-	return err
+	if g.stage, err = newStage(g.evidencePath("sealyard-evidence")); err != nil {
+		return err
+	}
+	g.db.Warm(g.scanCache())
+	return nil
 }
 
 // identified returns the signer and who it will have signed as.
@@ -190,7 +193,7 @@ func (g *gate) build(ctx context.Context) (string, error) {
 func (g *gate) scan(ctx context.Context) (string, error) {
 	var err error
 	g.scanned, err = scan.Layout(ctx, g.stage.dir, g.built.Digest, g.db, scan.Options{
-		Time: g.env.Now(), Now: g.env.Now, Name: g.imageName(), Version: version().Version,
+		Time: g.env.Now(), Now: g.env.Now, Name: g.imageName(), Version: version().Version, Cache: g.scanCache(),
 	})
 	if err != nil {
 		return "", err

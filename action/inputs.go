@@ -55,7 +55,7 @@ func buildInputs() []input {
 		{name: "annotations", kind: list, on: b, alias: "annotation", help: "OCI annotations, [type[platform]:]NAME=value"},
 		{name: "cache-from", kind: list, on: b, help: "caches to read, such as type=registry,ref=host/repo:cache"},
 		{name: "cache-to", kind: list, on: b, help: "caches to write, before the decision is made: a cache in a registry holds layers of images that may be denied"},
-		{name: "no-cache", kind: boolean, value: "false", on: b, help: "build every step anew"},
+		{name: "no-cache", kind: boolean, value: "false", on: b + " scan", help: "build every step and read every layer anew"},
 		{name: "no-cache-filters", kind: csv, on: b, alias: "no-cache-filter", help: "stages to build anew"},
 		{name: "pull", kind: boolean, value: "false", on: b, help: "resolve base images again even when they are cached"},
 		{name: "network", on: b, help: "network of RUN steps: default (of the built-in engine: the network of this machine), none or host (needs allow: network.host)"},

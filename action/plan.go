@@ -22,6 +22,7 @@ func (s *session) plan() (build.Plan, error) {
 		CgroupParent: in.one("cgroup-parent"), Progress: in.one("progress"), InsecureRegistries: in.all("plain-http"),
 		Provenance: strings.TrimPrefix(in.one("provenance"), "mode="), DockerConfig: s.dockerConfig(),
 		BuilderID: attest.BuilderID(s.mode()), Masked: s.secrets(), Source: s.githubSource(), Exclude: s.ours(),
+		Layouts: []string{s.evidencePath("sealyard-evidence")},
 	}
 	var first error
 	keep := func(err error) {

@@ -121,6 +121,15 @@ func (s *session) database(ctx context.Context) (*scan.DB, error) {
 	return scan.OpenDB(root, s.now, age)
 }
 
+// scanCache is where scans keep what they found in layers: "" with no-cache, or where there is no place for it.
+func (s *session) scanCache() string {
+	dir, err := s.env.cache("scan")
+	if err != nil || s.in.on("no-cache") {
+		return ""
+	}
+	return dir
+}
+
 func (s *session) dbRoot() (string, error) {
 	if dir := s.in.one("db"); dir != "" {
 		return dir, nil

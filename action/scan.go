@@ -67,8 +67,11 @@ func (i *inspector) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	i.stage, err = newStage(i.evidencePath("sealyard-scan"))
-	return err
+	if i.stage, err = newStage(i.evidencePath("sealyard-scan")); err != nil {
+		return err
+	}
+	i.db.Warm(i.scanCache())
+	return nil
 }
 
 func (i *inspector) fetch(ctx context.Context) (string, error) {
@@ -84,7 +87,7 @@ func (i *inspector) fetch(ctx context.Context) (string, error) {
 func (i *inspector) scan(ctx context.Context) (string, error) {
 	var err error
 	i.scanned, err = scan.Layout(ctx, i.stage.dir, i.image.Index, i.db, scan.Options{
-		Time: i.env.Now(), Now: i.env.Now, Name: filepath.Base(i.target), Version: version().Version,
+		Time: i.env.Now(), Now: i.env.Now, Name: filepath.Base(i.target), Version: version().Version, Cache: i.scanCache(),
 	})
 	return summarize(i.scanned), err
 }

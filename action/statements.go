@@ -142,7 +142,7 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 	}
 	for _, p := range r.Platforms {
 		subject := []attest.Subject{{Name: p.Platform, Digest: p.Digest}}
-		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Covered: p.Covered(), Uncomparable: p.Uncomparable, User: &p.User.UID}
+		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Covered: p.Covered(), Uncomparable: p.Uncomparable, Known: p.Known, User: &p.User.UID}
 		vulns, err := attest.Vulns(attest.VulnScan{
 			Subjects: subject, Version: index.Version, DB: index.DB, Started: r.Started, Finished: r.Finished,
 			Findings: findings(p.Vulnerabilities), Coverage: coverage,

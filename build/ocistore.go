@@ -73,14 +73,17 @@ func (s *ociStore) open(d digest.Digest) (*os.File, int64, error) {
 	if err := d.Validate(); err != nil {
 		return nil, 0, err
 	}
-	f, err := s.root.Open(path.Join("blobs", d.Algorithm().String(), d.Encoded()))
+	name := path.Join("blobs", d.Algorithm().String(), d.Encoded())
+	info, err := s.root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("blob %s: %w: %w", d, errdefs.ErrNotFound, err)
 	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		return nil, 0, fmt.Errorf("blob %s: %w: not a regular file", d, errdefs.ErrNotFound)
+	f, err := s.root.Open(name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("blob %s: %w: %w", d, errdefs.ErrNotFound, err)
 	}
 	return f, info.Size(), nil
 }

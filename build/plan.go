@@ -49,6 +49,7 @@ type Plan struct {
 	Hosts              []Host   // BuildKit engines to use; none starts one as a child process
 	Engine             Engine   // how to start the child process
 	DockerConfig       string   // directory of the docker config.json with registry credentials; "" is none
+	Layouts            []string // image layouts of earlier runs: a blob that is there whole need not be sent by the engine again
 	InsecureRegistries []string // host[:port] of registries that speak plain HTTP; only for the engine that is started here
 	Masked             []string // values known to be secret: no build argument may hold one
 	Progress           string   // auto (or ""), plain, tty or quiet

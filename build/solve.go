@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/moby/buildkit/client"
@@ -38,6 +39,7 @@ const (
 func (b *job) build(ctx context.Context, t target, n int) (outcome, error) {
 	host, version := t.host, Version{}
 	var child *engine
+	known := b.plan.Layouts
 	if host == nil {
 		var err error
 		child, err = startEngine(ctx, b.plan.Engine, EngineOptions{Entitlements: b.plan.Allow, InsecureRegistries: b.plan.InsecureRegistries}, b.progress)
@@ -46,10 +48,16 @@ func (b *job) build(ctx context.Context, t target, n int) (outcome, error) {
 		}
 		defer child.stop()
 		host = &Host{Address: child.address}
+		known = append(contents(b.plan.Engine.StateDir), known...)
 	} else {
 		version.Address = host.Address
 	}
-	o, err := b.buildOn(ctx, *host, t, filepath.Join(b.work, "export"+strconv.Itoa(n)))
+	store, err := openExport(filepath.Join(b.work, "export"+strconv.Itoa(n)), known)
+	if err != nil {
+		return outcome{}, fmt.Errorf("export: %w", err)
+	}
+	defer store.close()
+	o, err := b.buildOn(ctx, *host, t, store)
 	if err != nil && child != nil && ctx.Err() == nil {
 		err = child.cause(err)
 	}
@@ -61,7 +69,7 @@ func (b *job) build(ctx context.Context, t target, n int) (outcome, error) {
 	return o, nil
 }
 
-func (b *job) buildOn(ctx context.Context, h Host, t target, out string) (outcome, error) {
+func (b *job) buildOn(ctx context.Context, h Host, t target, out *exportStore) (outcome, error) {
 	c, version, err := dial(ctx, h)
 	if err != nil {
 		return outcome{}, err
@@ -84,20 +92,24 @@ func (b *job) buildOn(ctx context.Context, h Host, t target, out string) (outcom
 	if err := o.file.checkTarget(b.plan.Target); err != nil {
 		return outcome{}, err
 	}
-	if err := b.solve(ctx, c, opt, o.rec, t); err != nil {
+	response, err := b.solve(ctx, c, opt, o.rec, t)
+	if err != nil {
 		return outcome{}, o.rec.explain(ctx, err, b.context, h.Address)
 	}
-	if o.images, err = (export{out}).images(); err != nil {
+	if err := out.to.writeTop(response); err != nil {
+		return outcome{}, fmt.Errorf("buildkit at %q: %w", h.Address, err)
+	}
+	if o.images, err = out.to.images(); err != nil {
 		return outcome{}, fmt.Errorf("buildkit at %q: %w", h.Address, err)
 	}
 	return o, nil
 }
 
-// solve runs the build and shows its progress.
-func (b *job) solve(ctx context.Context, c *client.Client, opt client.SolveOpt, rec *recorder, t target) error {
+// solve runs the build, shows its progress and returns what the exporter says.
+func (b *job) solve(ctx context.Context, c *client.Client, opt client.SolveOpt, rec *recorder, t target) (map[string]string, error) {
 	display, err := b.display(t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	updates, shown := make(chan *client.SolveStatus), make(chan *client.SolveStatus)
 	done := make(chan struct{})
@@ -114,10 +126,13 @@ func (b *job) solve(ctx context.Context, c *client.Client, opt client.SolveOpt, 
 			shown <- s
 		}
 	}()
-	_, err = c.Solve(ctx, nil, opt, updates)
+	response, err := c.Solve(ctx, nil, opt, updates)
 	<-recorded
 	<-done
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return response.ExporterResponse, nil
 }
 
 // display is BuildKit's own. With several engines each line names the platforms it is about.
@@ -180,7 +195,7 @@ func (b *job) fetchDockerfile(ctx context.Context, c *client.Client, opt client.
 }
 
 // solveOpt is the plan in BuildKit's words.
-func (b *job) solveOpt(t target, out string) (client.SolveOpt, error) {
+func (b *job) solveOpt(t target, out content.Store) (client.SolveOpt, error) {
 	mounts := map[string]fsutil.FS{}
 	if b.context.url == "" {
 		for name, dir := range map[string]string{"context": b.context.root, "dockerfile": filepath.Join(b.work, "dockerfile")} {
@@ -194,7 +209,7 @@ func (b *job) solveOpt(t target, out string) (client.SolveOpt, error) {
 	opt := client.SolveOpt{
 		Frontend: frontendName, FrontendAttrs: b.attrs(t), LocalMounts: mounts, CompatibilityVersion: compatibility,
 		AllowedEntitlements: b.plan.Allow, CacheImports: caches(b.plan.CacheFrom, false), CacheExports: caches(b.plan.CacheTo, true),
-		Exports: []client.ExportEntry{{Type: client.ExporterOCI, OutputDir: out, Attrs: b.exportAttrs(t)}},
+		Exports: []client.ExportEntry{{Type: client.ExporterOCI, OutputStore: out, Attrs: b.exportAttrs(t)}},
 	}
 	b.contexts.add(&opt)
 	var err error

@@ -18,6 +18,7 @@ import (
 	syftfile "github.com/anchore/syft/syft/file"
 	"github.com/anchore/syft/syft/pkg"
 	"github.com/anchore/syft/syft/sbom"
+	"github.com/anchore/syft/syft/source"
 	"github.com/anchore/syft/syft/source/stereoscopesource"
 )
 
@@ -53,20 +54,10 @@ func (s *scanner) unpack(ctx context.Context, t target) (*unpacked, error) {
 	return u, nil
 }
 
-// loadLicenses starts to build syft's licence scanner, a second of work that no image is needed for. The returned
-// function waits for it; the context that it gives carries the scanner, and nothing else.
-func loadLicenses() func() (context.Context, error) {
-	var out context.Context
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		out, err = syft.SetContextLicenseScanner(context.Background(), cataloging.DefaultLicenseConfig())
-	}()
-	return func() (context.Context, error) {
-		<-done
-		return out, err
-	}
+// loadLicenses builds syft's licence scanner: a second of work that no image is needed for. The context that it returns
+// carries the scanner, and nothing else.
+func loadLicenses() (context.Context, error) {
+	return syft.SetContextLicenseScanner(context.Background(), cataloging.DefaultLicenseConfig())
 }
 
 // catalog finds the packages of an image with the catalogers that syft itself runs on images: no fewer, so that
@@ -74,7 +65,7 @@ func loadLicenses() func() (context.Context, error) {
 func (s *scanner) catalog(ctx context.Context, img *unpacked) (*sbom.SBOM, error) {
 	licenses, err := s.db.licenses()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("licence texts: %w", err)
 	}
 	src := stereoscopesource.New(img.image, stereoscopesource.ImageConfig{
 		Reference: s.opts.name() + "@" + img.target.digest.String(),
@@ -108,20 +99,32 @@ type merged struct {
 
 func (m merged) Value(key any) any { return m.values.Value(key) }
 
-// user resolves the config's USER through the image's /etc/passwd.
-func (u *unpacked) user(raw string) (User, error) {
+// passwd is the image's /etc/passwd, which says who its USER is; nil when it has none.
+func (u *unpacked) passwd() ([]byte, error) {
 	r, err := u.image.OpenPathFromSquash("/etc/passwd")
 	if err != nil {
-		return resolveUser(raw, nil), nil
+		return nil, nil
 	}
 	passwd, err := io.ReadAll(io.LimitReader(r, maxPasswd+1))
 	if err := errors.Join(err, r.Close()); err != nil {
-		return User{}, fmt.Errorf("/etc/passwd: %w", err)
+		return nil, fmt.Errorf("/etc/passwd: %w", err)
 	}
 	if len(passwd) > maxPasswd {
-		return User{}, fmt.Errorf("/etc/passwd is larger than %d bytes", maxPasswd)
+		return nil, fmt.Errorf("/etc/passwd is larger than %d bytes", maxPasswd)
 	}
-	return resolveUser(raw, passwd), nil
+	return passwd, nil
+}
+
+// describe names the image in documents. It is all that they take from the image's configuration.
+func (s *scanner) describe(t target) source.Description {
+	c := t.config
+	return source.Description{
+		ID: t.digest.Hex, Name: s.opts.name(), Version: t.digest.String(),
+		Metadata: source.ImageMetadata{
+			UserInput: s.opts.name() + "@" + t.digest.String(), ID: t.manifest.Config.Digest.String(), ManifestDigest: t.digest.String(),
+			MediaType: string(t.mediaType), OS: c.OS, Architecture: c.Architecture, Variant: c.Variant, Labels: c.Config.Labels,
+		},
+	}
 }
 
 // unreadable says in plain words what syft could not make sense of, sorted.

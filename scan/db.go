@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	v6 "github.com/anchore/grype/grype/db/v6"
@@ -60,7 +61,7 @@ type DB struct {
 	info     DBInfo
 	reader   v6.Reader
 	provider vulnerability.Provider
-	licenses func() (context.Context, error) // licence texts, which every scan needs too: loading since OpenDB
+	licenses func() (context.Context, error) // the licence scanner, built once: every scan that reads layers needs it too
 }
 
 // Info describes the database.
@@ -71,8 +72,7 @@ func (db *DB) Close() error { return db.reader.Close() }
 
 // OpenDB opens the database that was last imported under root. It is an error, with a hint that names the command that
 // mends it, when there is none; when its file was changed since the import; when it is empty or of another schema;
-// when it was built more than maxAge before now, or after it. maxAge must be positive. Open it early: what else a scan
-// needs that does not depend on the image is loaded in the background from here on.
+// when it was built more than maxAge before now, or after it. maxAge must be positive.
 //
 // The checksum guards against accidents. Whoever can write to root can also write a new one: keep root to yourself.
 func OpenDB(root string, now time.Time, maxAge time.Duration) (*DB, error) {
@@ -93,8 +93,16 @@ func OpenDB(root string, now time.Time, maxAge time.Duration) (*DB, error) {
 	if err != nil {
 		return nil, hint.Wrap(errors.Join(err, db.Close()), mendDB)
 	}
-	db.licenses = loadLicenses()
 	return db, nil
+}
+
+// Warm starts in the background what a scan needs and no image is needed for. It is worth its second of work beside a
+// build, when nothing under cache (see Options) can be expected to serve instead.
+func (db *DB) Warm(cache string) {
+	if entries, err := os.ReadDir(cache); err == nil && len(entries) > 0 {
+		return
+	}
+	go func() { _, _ = db.licenses() }() // whoever needs it gets the error
 }
 
 // Status describes the database under root, with all checks of OpenDB but that of its age.
@@ -155,7 +163,7 @@ func openImported(dir, hex string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{reader: reader, info: DBInfo{Path: dir, Digest: "sha256:" + hex, Source: record.Source}}
+	db := &DB{reader: reader, licenses: sync.OnceValues(loadLicenses), info: DBInfo{Path: dir, Digest: "sha256:" + hex, Source: record.Source}}
 	if err := db.describe(); err != nil {
 		return nil, errors.Join(err, reader.Close())
 	}

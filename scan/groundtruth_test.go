@@ -91,11 +91,7 @@ func TestGroundTruth(t *testing.T) {
 	for name, want := range doc.Images {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(truthDir, "images", name)
-			r, err := Layout(t.Context(), dir, onlyManifest(t, dir), db, Options{Time: time.Now()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := r.Platforms[0]
+			p := twice(t, db, dir, onlyManifest(t, dir), t.TempDir()).Platforms[0]
 			t.Logf("%d packages, %d findings, distro %+v, %d uncomparable, warnings %q", len(p.Packages), len(p.Vulnerabilities), p.Distro, p.Uncomparable, p.Warnings)
 			for _, w := range want.Expected {
 				checkExpected(t, p, w)

@@ -33,6 +33,9 @@ type Options struct {
 	Name    string           // the image's name without tag or digest, for SBOMs; "" is "image"
 	Version string           // sealyard's own version, for SBOMs
 	TempDir string           // where layers are unpacked while they are read; "" is the system's place
+	// Cache is a directory that keeps what was found in layers, for images with the same layers; "" reads every layer
+	// anew. It must be nobody else's: whoever can write to it can hide packages.
+	Cache string
 }
 
 // Report is what is known about one image index, or about one image manifest.
@@ -62,6 +65,7 @@ type Platform struct {
 	// grype passes over such records in silence; each may be vulnerable.
 	Uncomparable int
 	Warnings     []string // what could not be read or compared, in plain words; at most maxWarnings
+	Known        bool     // the packages are those that an earlier scan found in the same layers, from Options.Cache
 }
 
 // Distro is the Linux distribution that an image's os-release names.
@@ -202,19 +206,14 @@ func (s *scanner) platforms(ctx context.Context, targets []target, out []Platfor
 }
 
 func (s *scanner) platform(ctx context.Context, t target) (Platform, error) {
-	img, err := s.unpack(ctx, t)
+	inv, known, err := s.inventory(ctx, t)
 	if err != nil {
 		return Platform{}, err
 	}
-	defer img.cleanup()
-	bom, err := s.catalog(ctx, img)
-	if err != nil {
-		return Platform{}, err
-	}
-	p := Platform{Platform: t.platform, Digest: t.digest.String(), Packages: packages(bom)}
-	if p.User, err = img.user(t.config.Config.User); err != nil {
-		return Platform{}, err
-	}
+	bom := inv.bom
+	bom.Source = s.describe(t)
+	p := Platform{Platform: t.platform, Digest: t.digest.String(), Packages: packages(bom), Known: known}
+	p.User = resolveUser(t.config.Config.User, inv.passwd)
 	m, err := s.match(ctx, bom)
 	if err != nil {
 		return Platform{}, err
