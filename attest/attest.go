@@ -57,6 +57,8 @@ type Identity struct {
 	Kind   string // key or keyless; none is the signer of an unsigned statement
 	ID     string // key: lower-case hex sha256 of its SubjectPublicKeyInfo; keyless: the certificate's subject alternative name
 	Issuer string // keyless: the OIDC issuer that vouched for ID
+	// Workflow is what the issuer says of the run that signed, when ID is a CI workflow.
+	Workflow Workflow
 }
 
 // Kinds of Identity.

@@ -189,17 +189,18 @@ func tokenIdentity(token string) (Identity, error) {
 		return Identity{}, fmt.Errorf("identity token: %w", err)
 	}
 	var claims struct {
-		Issuer      string `json:"iss"`
-		Email       string `json:"email"`
-		WorkflowRef string `json:"job_workflow_ref"`
+		Issuer string `json:"iss"`
+		Email  string `json:"email"`
+		githubClaims
 	}
 	if err := json.Unmarshal(raw, &claims); err != nil {
 		return Identity{}, fmt.Errorf("identity token: %w", err)
 	}
 	id := Identity{Kind: KindKeyless, Issuer: claims.Issuer}
 	switch {
-	case claims.WorkflowRef != "":
-		id.ID = "https://github.com/" + claims.WorkflowRef
+	case claims.JobWorkflowRef != "":
+		id.Workflow = claims.workflow()
+		id.ID = id.Workflow.Signer
 	case claims.Email != "":
 		id.ID = claims.Email
 	default:

@@ -2,12 +2,12 @@ package attest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
 	prototrustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
@@ -39,21 +39,12 @@ type TrustOptions struct {
 	Identities   []ExpectedIdentity // who may have signed with a certificate: any one of them
 }
 
-// ExpectedIdentity says who must have signed, for certificates. Of each pair one must be set. A pattern is a Go
-// regular expression that must match the whole value (R25).
-type ExpectedIdentity struct {
-	SAN           string // the certificate's subject alternative name, exactly
-	SANPattern    string
-	Issuer        string // the OIDC issuer, exactly
-	IssuerPattern string
-}
-
 // Trust is a set of keys, roots and identities that statements are verified against. It never changes and can be used
 // from several goroutines at once.
 type Trust struct {
 	keys  []trustedKey
 	roots []*verify.Verifier
-	who   []verify.PolicyOption
+	who   []expectation // any one of them
 }
 
 type trustedKey struct {
@@ -81,17 +72,17 @@ func LoadTrust(o TrustOptions) (*Trust, error) {
 		t.roots = append(t.roots, roots...)
 	}
 	for _, id := range o.Identities {
-		opt, err := id.option()
+		who, err := id.compile()
 		if err != nil {
-			return nil, hint.Misuse(fmt.Errorf("expected identity: %w", err), "name exactly who signs: the certificate's subject and its OIDC issuer")
+			return nil, hint.Misuse(fmt.Errorf("expected identity: %w", err), "%s", cmp.Or(hint.Of(err), "write a Go regular expression that matches whole values, of those whom you trust only"))
 		}
-		t.who = append(t.who, opt)
+		t.who = append(t.who, who)
 	}
 	switch {
 	case len(t.keys) == 0 && len(t.roots) == 0:
 		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "give a public key, or a trusted root and an identity")
 	case len(t.roots) > 0 && len(t.who) == 0:
-		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the certificate's subject and its OIDC issuer")
+		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the repository that signs, or the certificate's subject and its OIDC issuer")
 	case len(t.roots) == 0 && len(t.who) > 0:
 		return nil, hint.Misuse(errors.New("an expected identity needs a trusted root"), "give a trusted root")
 	case max(len(t.keys), len(t.roots), len(t.who)) > maxTrusted:
@@ -225,44 +216,4 @@ func demands(r *root.TrustedRoot) ([]verify.VerifierOption, error) {
 	default:
 		return nil, errors.New("it names no source of time: no timestamp authority and no transparency log")
 	}
-}
-
-func (e ExpectedIdentity) option() (verify.PolicyOption, error) {
-	san, err := anchored("subject", e.SAN, e.SANPattern)
-	if err != nil {
-		return nil, err
-	}
-	issuer, err := anchored("issuer", e.Issuer, e.IssuerPattern)
-	if err != nil {
-		return nil, err
-	}
-	id, err := verify.NewShortCertificateIdentity(e.Issuer, issuer, e.SAN, san)
-	if err != nil {
-		return nil, err
-	}
-	return verify.WithCertificateIdentity(id), nil
-}
-
-// anchored makes a pattern match whole values only, and refuses one that would match anything (T23).
-func anchored(what, exact, pattern string) (string, error) {
-	switch {
-	case exact == "" && pattern == "":
-		return "", fmt.Errorf("no %s", what)
-	case exact != "" && pattern != "":
-		return "", fmt.Errorf("both an exact %s and a pattern", what)
-	case pattern == "":
-		return "", nil
-	}
-	if _, err := regexp.Compile(pattern); err != nil {
-		return "", fmt.Errorf("%s pattern %q: %w", what, pattern, err)
-	}
-	whole := `\A(?:` + pattern + `)\z`
-	re, err := regexp.Compile(whole)
-	if err != nil {
-		return "", fmt.Errorf("%s pattern %q: %w", what, pattern, err)
-	}
-	if re.MatchString("") || re.MatchString("mailto:nobody\x00") {
-		return "", fmt.Errorf("%s pattern %q matches anybody", what, pattern)
-	}
-	return whole, nil
 }

@@ -112,7 +112,7 @@ func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (Identity, error) {
 	return Identity{}, fmt.Errorf("none of %d trusted keys made the signature (it hints at %q)", len(t.keys), hinted)
 }
 
-// byCertificate tries every trusted root. sigstore-go verifies time, certificate, log entry, identity and signature.
+// byCertificate tries every trusted root. sigstore-go verifies time, certificate, log entry and signature.
 func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error) {
 	if len(t.roots) == 0 {
 		return Identity{}, errors.New("signed with a certificate, and only keys are trusted")
@@ -122,7 +122,9 @@ func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error)
 	if err != nil {
 		return Identity{}, err
 	}
-	policy := verify.NewPolicy(verify.WithArtifactDigest(alg, raw), t.who...)
+	// Who signed is held to what is expected by identify, after everything else holds: sigstore-go knows patterns that are
+	// not anchored, compares only what both sides name, and does not say what differs.
+	policy := verify.NewPolicy(verify.WithArtifactDigest(alg, raw), verify.WithoutIdentitiesUnsafe())
 	var all error
 	for _, r := range t.roots {
 		res, err := r.Verify(b, policy)
@@ -130,11 +132,35 @@ func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error)
 			all = both(all, err)
 			continue
 		}
-		if res.Signature == nil || res.Signature.Certificate == nil {
-			return Identity{}, errors.New("no certificate was verified")
+		return t.identify(b, res)
+	}
+	return Identity{}, all
+}
+
+// identify says who holds the certificate that was verified, if it is somebody expected.
+func (t *Trust) identify(b *bundle.Bundle, res *verify.VerificationResult) (Identity, error) {
+	content, err := b.VerificationContent()
+	if err != nil {
+		return Identity{}, err
+	}
+	leaf := content.Certificate()
+	if leaf == nil || res.Signature == nil || res.Signature.Certificate == nil {
+		return Identity{}, errors.New("no certificate was verified")
+	}
+	id, err := certified(leaf, res.Signature.Certificate)
+	if err != nil {
+		return Identity{}, err
+	}
+	var all error
+	for _, who := range t.who {
+		err := who.check(id)
+		if err == nil {
+			return id, nil
 		}
-		c := res.Signature.Certificate
-		return Identity{Kind: KindKeyless, ID: c.SubjectAlternativeName, Issuer: c.Issuer}, nil
+		all = both(all, err)
+	}
+	if all == nil {
+		return Identity{}, errors.New("nobody is expected to sign")
 	}
 	return Identity{}, all
 }

@@ -434,6 +434,20 @@ func TestLoadTrustRefusals(t *testing.T) {
 		"pattern of all but none": {who(ExpectedIdentity{SANPattern: "(?s).+", Issuer: "i"}), "anybody"},
 		"issuer pattern of all":   {who(ExpectedIdentity{SAN: "s", IssuerPattern: ".*"}), "anybody"},
 		"half a pattern":          {who(ExpectedIdentity{SANPattern: "a)|(b", Issuer: "i"}), "pattern"},
+		"repository as a URL":     {who(ExpectedIdentity{Repository: "https://github.com/acme/widget"}), "repository \""},
+		"repository, no owner":    {who(ExpectedIdentity{Repository: "widget"}), "repository \""},
+		"repository as a pattern": {who(ExpectedIdentity{Repository: "acme/.*"}), "repository \""},
+		"workflow by its name":    {who(ExpectedIdentity{Repository: "acme/widget", Workflow: "build.yml"}), "workflow \""},
+		"workflow of nothing":     {who(ExpectedIdentity{SAN: "s", Issuer: "i", Workflow: ".github/workflows/build.yml"}), "no repository"},
+		"short ref":               {who(ExpectedIdentity{Repository: "acme/widget", Ref: "main"}), "ref \""},
+		"only a ref":              {who(ExpectedIdentity{Issuer: "i", Ref: "refs/heads/main"}), "no subject"},
+		"only a runner":           {who(ExpectedIdentity{Issuer: "i", Runner: "github-hosted"}), "no subject"},
+		"unknown runner":          {who(ExpectedIdentity{Repository: "acme/widget", Runner: "hosted"}), "runner \""},
+		"two events":              {who(ExpectedIdentity{Repository: "acme/widget", Event: "push,schedule"}), "event \""},
+		"signer without path":     {who(ExpectedIdentity{SignerWorkflow: "acme/builder"}), "signer workflow \""},
+		"subject and signer":      {who(ExpectedIdentity{SAN: "s", Issuer: "i", SignerWorkflow: "acme/builder/.github/workflows/b.yml"}), "the same"},
+		"two issuers":             {who(ExpectedIdentity{Repository: "acme/widget", Issuer: "i", IssuerPattern: "i"}), "both"},
+		"repository, bad pattern": {who(ExpectedIdentity{Repository: "acme/widget", SANPattern: ".*"}), "anybody"},
 		"key not PEM":             {TrustOptions{PublicKeys: []File{{"k.pub", []byte("x")}}}, "k.pub"},
 		"key empty":               {TrustOptions{PublicKeys: []File{{"k.pub", nil}}}, "no key"},
 		"key after text":          {TrustOptions{PublicKeys: []File{{"k.pub", append([]byte("x\n"), public...)}}}, "not PEM"},
@@ -450,7 +464,7 @@ func TestLoadTrustRefusals(t *testing.T) {
 		"root too large":          {TrustOptions{TrustedRoots: rootOf(strings.Repeat(" ", maxRootFile+1)), Identities: exact}, "bytes"},
 		"65 keys":                 {TrustOptions{PublicKeys: slicesRepeat(key[0], 65)}, "more than 64"},
 	} {
-		if tr, err := LoadTrust(c.o); tr != nil || !hint.IsMisuse(err) || !strings.Contains(fmt.Sprint(err), c.want) {
+		if tr, err := LoadTrust(c.o); tr != nil || !hint.IsMisuse(err) || hint.Of(err) == "" || !strings.Contains(fmt.Sprint(err), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
