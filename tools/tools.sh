@@ -11,11 +11,12 @@
 set -eu
 
 # name|version|package: the one place where versions are pinned. A package without a slash is Debian's or
-# Ubuntu's, at the version the running release has.
+# Ubuntu's, at the version the running release has; one that begins with ./ is a module of this repository.
 pinned='
 runc|v1.5.2|github.com/opencontainers/runc
 registry|v3.1.2|github.com/distribution/distribution/v3/cmd/registry
 docker-registry|distro|docker-registry
+sigstack|source|./test/sigstack
 shellcheck|distro|shellcheck
 cosign|v2.6.5|github.com/sigstore/cosign/v2/cmd/cosign
 buildx|v0.38.2|github.com/docker/buildx/cmd/buildx
@@ -25,7 +26,7 @@ staticcheck|v0.8.2|honnef.co/go/tools/cmd/staticcheck
 actionlint|v1.7.12|github.com/rhysd/actionlint/cmd/actionlint
 govulncheck|v1.9.0|golang.org/x/vuln/cmd/govulncheck
 '
-default='runc registry docker-registry'
+default='runc registry docker-registry sigstack'
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=$root/.tools
@@ -76,6 +77,22 @@ gotool() {
 	place "$tmp/bin/$name"
 }
 
+# build_own NAME: builds a program of this repository that is a module of its own. It is linked with C as tests are,
+# so that what both need is compiled once.
+build_own() {
+	(cd "$root/$(field "$1" 3)" && GOFLAGS=-buildvcs=false GOOS='' GOARCH='' GOWORK=off go build -ldflags '-s -w' -o "$tmp/bin/$1" .) ||
+		die "go could not build $1"
+	place "$tmp/bin/$1"
+}
+
+# state NAME: what an installed tool is made of; it is made anew when that changes.
+state() {
+	row "$1"
+	case $(field "$1" 3) in
+	./*) (cd "$root/$(field "$1" 3)" && cat ./* | cksum) ;;
+	esac
+}
+
 # place FILE: moves it into .tools/bin in one step, also from another filesystem while others use the old one.
 place() {
 	mv "$1" "$dir/bin/.${1##*/}.$$"
@@ -119,7 +136,7 @@ install() {
 	name=$1
 	row "$name" >/dev/null || die "unknown tool \"$name\" (tools/tools.sh --list)"
 	stamp=$dir/stamp/$name
-	want=$(row "$name")
+	want=$(state "$name")
 	if [ -x "$dir/bin/$name" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then return; fi
 	command -v go >/dev/null || die "go is needed: https://go.dev/dl"
 	echo "tools: $name $(field "$name" 2)" >&2
@@ -127,6 +144,7 @@ install() {
 	tmp=$(mktemp -d)
 	chmod 755 "$tmp"
 	case $(field "$name" 3) in
+	./*) build_own "$name" ;;
 	*/runc) build_runc ;;
 	*/*) CGO_ENABLED=0 gotool "$name" -ldflags '-s -w' ;;
 	*)
