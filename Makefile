@@ -1,7 +1,7 @@
 # demo and test are all a newcomer needs; the rest is for people who change the code.
 BIN := .tools/bin
 
-.PHONY: demo test build tools lint bench groundtruth interop container-test
+.PHONY: demo demo-keyless test build tools lint bench groundtruth interop container-test
 build:
 	CGO_ENABLED=0 go build -o $(BIN)/sealyard .
 
@@ -10,6 +10,9 @@ tools:
 
 demo: build
 	demo/demo.sh
+
+demo-keyless: build
+	demo/keyless.sh
 
 test: tools
 	go vet ./...
