@@ -98,8 +98,16 @@ func signInputs() []input {
 		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
 		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
 		{name: "expect-image", on: v, help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
+		{name: "repo", on: v, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
+		{name: "workflow", on: v, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
+		{name: "ref", on: v, help: "git ref that must have been built, in full: refs/heads/main"},
+		{name: "signer-workflow", on: v, help: "reusable workflow that must have signed: OWNER/NAME/.github/workflows/FILE.yml, or with @REF (default: the repository's own)"},
+		{name: "runner", on: v, words: "github-hosted self-hosted", help: "runner that must have signed: github-hosted or self-hosted"},
+		{name: "event", on: v, help: "event that must have started the workflow, such as push"},
 		{name: "certificate-identity", on: v, help: "identity the certificate must name exactly"},
-		{name: "certificate-oidc-issuer", on: v, help: "issuer the certificate must name exactly"},
+		{name: "certificate-identity-regexp", on: v, help: "identity the certificate must name, as a Go regular expression of the whole of it"},
+		{name: "certificate-oidc-issuer", on: v, help: "issuer the certificate must name exactly (default with repo or signer-workflow: GitHub's)"},
+		{name: "certificate-oidc-issuer-regexp", on: v, help: "issuer the certificate must name, as a Go regular expression of the whole of it"},
 	}
 }
 

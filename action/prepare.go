@@ -2,7 +2,6 @@ package action
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -253,8 +252,17 @@ func (s *session) trust() (*attest.Trust, error) {
 		}
 		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
 	}
-	if san, issuer := s.in.one("certificate-identity"), s.in.one("certificate-oidc-issuer"); cmp.Or(san, issuer) != "" {
-		o.Identities = []attest.ExpectedIdentity{{SAN: san, Issuer: issuer}}
+	who := attest.ExpectedIdentity{
+		SAN: s.in.one("certificate-identity"), SANPattern: s.in.one("certificate-identity-regexp"),
+		Issuer: s.in.one("certificate-oidc-issuer"), IssuerPattern: s.in.one("certificate-oidc-issuer-regexp"),
+		Repository: s.in.one("repo"), Workflow: s.in.one("workflow"), Ref: s.in.one("ref"),
+		SignerWorkflow: s.in.one("signer-workflow"), Runner: s.in.one("runner"), Event: s.in.one("event"),
+	}
+	if who != (attest.ExpectedIdentity{}) {
+		o.Identities = []attest.ExpectedIdentity{who}
+	}
+	if len(o.PublicKeys) > 0 && len(o.Identities) > 0 {
+		return nil, hint.Misuse(errors.New("a key and an identity: either of them would be enough"), "a statement is signed by the one or the other; verify once with each")
 	}
 	return attest.LoadTrust(o)
 }

@@ -79,12 +79,12 @@ func LoadTrust(o TrustOptions) (*Trust, error) {
 		t.who = append(t.who, who)
 	}
 	switch {
+	case len(t.roots) == 0 && len(t.who) > 0:
+		return nil, hint.Misuse(errors.New("an expected identity needs a trusted root"), "give the trusted_root.json of the Sigstore instance that certified it")
 	case len(t.keys) == 0 && len(t.roots) == 0:
 		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "give a public key, or a trusted root and an identity")
 	case len(t.roots) > 0 && len(t.who) == 0:
 		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the repository that signs, or the certificate's subject and its OIDC issuer")
-	case len(t.roots) == 0 && len(t.who) > 0:
-		return nil, hint.Misuse(errors.New("an expected identity needs a trusted root"), "give a trusted root")
 	case max(len(t.keys), len(t.roots), len(t.who)) > maxTrusted:
 		return nil, hint.Misuse(fmt.Errorf("more than %d keys, roots or identities", maxTrusted), "verify against fewer")
 	}
