@@ -71,13 +71,18 @@ func (e Env) cache(name string) (string, error) {
 // errDenied is what a command returns when a decision was reached and it is no.
 var errDenied = errors.New("denied")
 
-// memoryLimit, in bytes, is where the collector begins to work harder: scanning makes garbage faster than it is collected
-// otherwise, and measured no slower with the limit.
-const memoryLimit = 160 << 20
+// The collector is in no hurry while the heap is small, for most commands end before it is worth collecting. From
+// memoryLimit bytes on it works harder: scanning makes garbage faster than it is collected otherwise, and measured no
+// slower with the limit.
+const (
+	memoryLimit = 160 << 20
+	gcPercent   = 800
+)
 
 // Main runs the program and returns its exit code.
 func Main(ctx context.Context, env Env) int {
 	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(gcPercent)
 	root := commands(env)
 	root.SetArgs(env.Args[1:])
 	err := root.ExecuteContext(ctx)

@@ -97,8 +97,11 @@ quiet sealyard build app --db db --progress quiet --evidence-path layout
 chain="$(pushed app) ::: $(listed app) ::: $matched ::: $signed"
 row "publish after a cached build, the same BuildKit for both" "$N" "$(sealed app) $remote" --vs "$chain"
 row "publish after a cached build, ours starting its own engine" "$N" "$(sealed app)" --vs "$chain"
-row "SBOMs and vulnerabilities of an image on disk" "$N" sealyard scan layout --db db --mode warn --evidence-path scanned \
-	--vs "$(listed app | sed "s|registry:[^ ]*|oci-dir:layout|")" ::: "$matched"
+row "the same, by a machine that has never seen the layers" "$N" "env XDG_CACHE_HOME=$work/new-{} $(sealed app) $remote --evidence-path new-{}" --vs "$chain"
+scanned="sealyard scan layout --db db --mode warn --evidence-path scanned"
+listing="$(listed app | sed "s|registry:[^ ]*|oci-dir:layout|") ::: $matched"
+row "SBOMs and vulnerabilities of an image on disk" "$N" "$scanned" --vs "$listing"
+row "the same, reading every layer anew" "$N" "$scanned --no-cache" --vs "$listing"
 for name in app tiny; do
 	published=$host/ours-$name:0
 	megabytes=$(du -sm "ours-$name" | cut -f1)

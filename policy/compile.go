@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/sealyard/sealyard/internal/hint"
+	"golang.org/x/sync/errgroup"
 )
 
 // Names of the entry package and its rules.
@@ -73,20 +75,27 @@ func (s source) compile(ctx context.Context) (map[string]Rule, rego.PreparedEval
 }
 
 func (s source) parse() (map[string]*ast.Module, error) {
-	modules := map[string]*ast.Module{}
-	for _, name := range slices.Sorted(maps.Keys(s.files)) {
-		if !strings.HasSuffix(name, ".rego") {
-			continue
-		}
-		shown := path.Join(s.prefix, name)
-		m, err := ast.ParseModuleWithOpts(shown, string(s.files[name]), ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
-		if err != nil {
-			return nil, tidy(err)
-		}
-		modules[shown] = m
-	}
-	if len(modules) == 0 {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.files)), func(name string) bool { return !strings.HasSuffix(name, ".rego") })
+	if len(names) == 0 {
 		return nil, errors.New("bundle holds no rules: no *.rego file besides tests")
+	}
+	parsed, failed := make([]*ast.Module, len(names)), make([]error, len(names))
+	var side errgroup.Group
+	side.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		side.Go(func() error {
+			o := ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1}
+			parsed[i], failed[i] = ast.ParseModuleWithOpts(path.Join(s.prefix, name), string(s.files[name]), o)
+			return nil
+		})
+	}
+	_ = side.Wait() // the errors are in failed: the first by name is told, whichever came first
+	modules := map[string]*ast.Module{}
+	for i, name := range names {
+		if failed[i] != nil {
+			return nil, tidy(failed[i])
+		}
+		modules[path.Join(s.prefix, name)] = parsed[i]
 	}
 	return modules, nil
 }
