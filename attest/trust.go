@@ -43,7 +43,7 @@ type TrustOptions struct {
 // from several goroutines at once.
 type Trust struct {
 	keys  []trustedKey
-	roots []*verify.Verifier
+	roots []trustedRoot
 	who   []expectation // any one of them
 }
 
@@ -146,11 +146,11 @@ func parseKey(block []byte) (trustedKey, error) {
 }
 
 // parseRoots reads one or more trusted roots: a JSON document, or several after each other.
-func parseRoots(data []byte) ([]*verify.Verifier, error) {
+func parseRoots(data []byte) ([]trustedRoot, error) {
 	if len(data) > maxRootFile {
 		return nil, fmt.Errorf("file of %d bytes, at most %d are read", len(data), maxRootFile)
 	}
-	var roots []*verify.Verifier
+	var roots []trustedRoot
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
 		doc, err := dec.ReadValue()
@@ -174,27 +174,28 @@ func parseRoots(data []byte) ([]*verify.Verifier, error) {
 	return roots, nil
 }
 
-func parseRoot(doc []byte) (*verify.Verifier, error) {
+func parseRoot(doc []byte) (trustedRoot, error) {
 	var pb prototrustroot.TrustedRoot
 	if err := protojson.Unmarshal(doc, &pb); err != nil {
-		return nil, err
+		return trustedRoot{}, err
 	}
 	switch pb.GetMediaType() {
 	case "application/vnd.dev.sigstore.trustedroot.v0.1+json", "application/vnd.dev.sigstore.trustedroot.v0.2+json":
 		pb.MediaType = root.TrustedRootMediaType01 // the one that sigstore-go knows; the message is the same
 	case root.TrustedRootMediaType01:
 	default:
-		return nil, fmt.Errorf("media type %q is not of a trusted root", pb.GetMediaType())
+		return trustedRoot{}, fmt.Errorf("media type %q is not of a trusted root", pb.GetMediaType())
 	}
 	r, err := root.NewTrustedRootFromProtobuf(&pb)
 	if err != nil {
-		return nil, err
+		return trustedRoot{}, err
 	}
 	opts, err := demands(r)
 	if err != nil {
-		return nil, err
+		return trustedRoot{}, err
 	}
-	return verify.NewVerifier(r, opts...)
+	v, err := verify.NewVerifier(r, opts...)
+	return trustedRoot{v, r.RekorLogs()}, err
 }
 
 // demands is what bundles must carry to be verified against a root: everything the root has an authority for. So a

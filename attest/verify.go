@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
@@ -43,7 +44,7 @@ func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
 		signer, err = t.byCertificate(b, digest)
 	}
 	if err != nil {
-		return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
+		return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, oneLine{err})
 	}
 	c, err := decode(payload)
 	if err != nil {
@@ -66,6 +67,9 @@ func open(raw []byte) (*bundle.Bundle, []byte, error) {
 	}
 	var pb protobundle.Bundle
 	if err := protojson.Unmarshal(rest, &pb); err != nil {
+		return nil, nil, err
+	}
+	if err := both(bundleVersion(pb.GetMediaType()), proven(pb.GetVerificationMaterial())); err != nil {
 		return nil, nil, err
 	}
 	envelope := pb.GetDsseEnvelope()
@@ -132,6 +136,10 @@ func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error)
 			all = both(all, err)
 			continue
 		}
+		if err := r.logged(b, res.VerifiedTimestamps); err != nil {
+			all = both(all, err)
+			continue
+		}
 		return t.identify(b, res)
 	}
 	return Identity{}, all
@@ -165,10 +173,22 @@ func (t *Trust) identify(b *bundle.Bundle, res *verify.VerificationResult) (Iden
 	return Identity{}, all
 }
 
+// oneLine is an error of a library that may write several.
+type oneLine struct{ error }
+
+// Error is the message with every white space a blank.
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+// Unwrap is the error itself.
+func (e oneLine) Unwrap() error { return e.error }
+
 // both keeps two errors on one line.
 func both(a, b error) error {
-	if a == nil {
+	switch {
+	case a == nil:
 		return b
+	case b == nil:
+		return a
 	}
 	return fmt.Errorf("%w; %w", a, b)
 }
