@@ -27,9 +27,12 @@ func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, pol
 	if s.identity.Kind == attest.KindKeyless && b.Mode == attest.ModeAction {
 		b.BuilderID = s.identity.ID // the workflow that GitHub's token names (R9)
 	}
+	var engines []string
 	for _, e := range r.Engines {
-		b.Versions.BuildKit = e.BuildKit
+		engines = append(engines, e.BuildKit)
 	}
+	slices.Sort(engines)
+	b.Versions.BuildKit = strings.Join(slices.Compact(engines), " ")
 	for _, m := range r.Materials {
 		b.Materials = append(b.Materials, attest.Material{URI: m.URI, Digests: m.Digests, Line: m.Line, Pinned: m.Pinned})
 	}
@@ -74,6 +77,12 @@ func (s *session) external(plan build.Plan, r build.Result, policies []*policy.B
 		if v := s.in.all(in.name); len(v) > 0 && !slices.Contains(named, in.name) && v[0] != in.value {
 			e.Inputs[in.name] = summary(in, v)
 		}
+	}
+	if plan.SourceDateEpoch != nil { // it may come from the environment
+		e.Inputs["source-date-epoch"] = strconv.FormatInt(*plan.SourceDateEpoch, 10)
+	}
+	if len(plan.InsecureRegistries) > 0 {
+		e.Inputs["plain-http"] = strings.Join(plan.InsecureRegistries, "\n")
 	}
 	if len(plan.CacheTo) > 0 {
 		e.Inputs["cache-to"] = strings.Join(cacheLines(plan.CacheTo), "\n")

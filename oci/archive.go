@@ -26,6 +26,7 @@ const (
 	ratioFreely    = 256 << 20 // unpacked bytes before the ratio counts: an empty docker layer is nothing but zeros
 	maxEntryName   = 1 << 10
 	gzipHeaderSize = 2
+	tarHeaderSize  = 512
 )
 
 // gzipMagic is what every gzip stream begins with.
@@ -133,7 +134,12 @@ func (x *extractor) all(f io.Reader) error {
 		}
 		r = &ratio{r: z, packed: packed}
 	}
-	tr := tar.NewReader(r)
+	content := bufio.NewReaderSize(r, copyBuffer)
+	header, err := content.Peek(tarHeaderSize)
+	if (err == nil || errors.Is(err, io.EOF)) && !bytes.Contains(header, []byte("ustar")) {
+		return hint.Misuse(errors.New("it is no tar"), "give a tar or tar.gz of an image layout, or what docker save writes")
+	}
+	tr := tar.NewReader(content)
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
