@@ -26,7 +26,7 @@ func (w *world) run(ctx context.Context, stderr *bytes.Buffer, args ...string) o
 	var stdout bytes.Buffer
 	env := action.Env{
 		Args:    append([]string{"sealyard"}, args...),
-		Environ: []string{"PATH=" + w.path, "HOME=" + w.dir, "XDG_CACHE_HOME=" + w.cache, "COSIGN_PASSWORD=" + password},
+		Environ: append([]string{"PATH=" + w.path, "HOME=" + w.dir, "XDG_CACHE_HOME=" + w.cache, "COSIGN_PASSWORD=" + password}, w.env...),
 		Now:     time.Now, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: stderr,
 	}
 	return outcome{action.Main(ctx, env), stdout.String(), stderr.String()}

@@ -68,7 +68,7 @@ func offline() {
 
 // Each script tells one story through the real program; its head says what it shows.
 func TestScript(t *testing.T) {
-	w := shared(t)
+	w, stack := shared(t), testkit.Tool(t, "sigstack")
 	at := map[testkit.Kind]string{}
 	for _, kind := range testkit.Kinds() {
 		at[kind] = testkit.Registry(t, kind)
@@ -92,6 +92,7 @@ func TestScript(t *testing.T) {
 			"exits": exits, "refuses": refuses, "lone": lone, "alive": alive, "reference": reference, "same": same,
 			"blob": blobOf, "flip": flip, "trim": trim, "detach": detach, "attach": attach, "edit": edit, "push": push, "save": save,
 			"proxy": proxy(t), "asked": asked, "told": told, "archive": archive, "serve": serve(t),
+			"sigstack": sigstack(stack),
 		},
 	})
 }

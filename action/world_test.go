@@ -26,14 +26,15 @@ const password = "correct horse"
 // a signing key, and a BuildKit that stays up. Nothing in it changes but caches.
 type world struct {
 	dir     string
-	archive string // a database archive built now
-	cache   string // a cache directory with that database in it
-	tool    string // a static program, see testdata/tool
-	key     string // a private key in cosign's format; its public half is beside it, .pub
-	bin     string // the directory that holds sealyard alone
-	path    string // PATH: bin, the directory of runc, and the machine's
-	engine  string // address of a BuildKit: sealyard engine, as build starts it
-	sealed  layout // a sealed image for two platforms, to copy
+	archive string   // a database archive built now
+	cache   string   // a cache directory with that database in it
+	tool    string   // a static program, see testdata/tool
+	key     string   // a private key in cosign's format; its public half is beside it, .pub
+	bin     string   // the directory that holds sealyard alone
+	path    string   // PATH: bin, the directory of runc, and the machine's
+	engine  string   // address of a BuildKit: sealyard engine, as build starts it
+	sealed  layout   // a sealed image for two platforms, to copy
+	env     []string // of sealyard, besides
 
 	process *exec.Cmd
 	stdin   io.Closer

@@ -1,11 +1,13 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ const (
 	sigstoreAudience = "sigstore"       // of the token that Fulcio takes
 	defaultTimeout   = 90 * time.Second // for one statement: token, certificate, timestamp and log entry with their retries
 	maxToken         = 64 << 10         // bytes; GitHub's have 2 kB
+	maxRefusal       = 4 << 10          // bytes of an answer that says no, for a message
 	retries          = 2                // after an answer of 429 or 5xx, with 1 s and 2 s between
 )
 
@@ -170,12 +173,23 @@ func (k *Keyless) fetch(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-// bound gives every request the lifetime of ctx: sigstore-go 1.3.0 passes no context on to Fulcio and timestamp authorities.
+// bound gives every request the lifetime of ctx: sigstore-go 1.3.0 passes no context on to Fulcio and timestamp authorities. It also
+// closes the answer to a request it will repeat before it reads what was wrong, so that of a refusal is kept here.
 type bound struct{ ctx context.Context }
 
 // RoundTrip sends r, until b.ctx ends.
 func (b bound) RoundTrip(r *http.Request) (*http.Response, error) {
-	return http.DefaultTransport.RoundTrip(r.WithContext(b.ctx))
+	res, err := http.DefaultTransport.RoundTrip(r.WithContext(b.ctx))
+	if err != nil || res.StatusCode < http.StatusBadRequest {
+		return res, err
+	}
+	defer res.Body.Close()
+	why, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+	if err != nil {
+		return nil, err
+	}
+	res.Body = io.NopCloser(bytes.NewReader(why))
+	return res, nil
 }
 
 // tokenIdentity reads what Fulcio will put into the certificate out of a token, whose signature is Fulcio's to check.

@@ -1,0 +1,251 @@
+package action_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sealyard/sealyard/action"
+	"github.com/sealyard/sealyard/internal/testkit"
+)
+
+// startSigstack starts the whole Sigstore of test/sigstack, which writes what to sign and verify with into dir. It returns the
+// environment of a job on GitHub with the claims in args, and what ends it.
+func startSigstack(bin, dir string, args ...string) (env map[string]string, stop func(), err error) {
+	cmd := exec.Command(bin, append([]string{"-dir", dir}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	stop = func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	}
+	if word, err := bufio.NewReader(stdout).ReadString('\n'); word != "ready\n" {
+		stop()
+		return nil, nil, fmt.Errorf("sigstack: %w: %s", err, log.String())
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "env"))
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	env = map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		env[name] = strings.Trim(value, "'")
+	}
+	return env, stop, nil
+}
+
+// sigstack DIR [CLAIMS]...: starts a Sigstore for this script, and makes its environment that of a job with these claims, such as
+// -repository acme/other.
+func sigstack(bin string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		env, stop, err := startSigstack(bin, ts.MkAbs(args[0]), args[1:]...)
+		ts.Check(err)
+		ts.Defer(stop)
+		for name, value := range env {
+			ts.Setenv(name, value)
+		}
+	}
+}
+
+// R95 T39: a service of Sigstore that refuses, answers with an error, hangs up or does not answer: no decision, one line that
+// says what happened, inside the deadline, and nothing is published.
+func TestSigstoreFaults(t *testing.T) {
+	t.Parallel()
+	w, bin, registry := shared(t), testkit.Tool(t, "sigstack"), testkit.Registry(t, testkit.Olareg)
+	for _, service := range []struct {
+		name  string
+		wants map[string]string // by fault
+	}{
+		{"github", map[string]string{
+			"refuse": "identity token: .*connection refused", "500": "identity token: .* answered 500", "429": "identity token: .* answered 429",
+			"cut": "identity token: .*unexpected EOF", "slow 1m": "longer than 8s: .*identity token: .*deadline",
+		}},
+		{"fulcio", map[string]string{
+			"refuse": "signingCert.*connection refused", "500": "Fulcio returned 500: injected", "429": "Fulcio returned 429: injected",
+			"cut": "unexpected EOF", "slow 1m": "longer than 8s: .*signingCert.*deadline",
+		}},
+		{"ctlog", map[string]string{"500": "Fulcio returned 500: .*CTL", "slow 1m": "longer than 8s: .*signingCert.*deadline"}},
+		{"tsa", map[string]string{
+			"refuse": "timestamp.*connection refused", "500": "timestamp authority returned 500: injected", "429": "timestamp authority returned 429: injected",
+			"cut": "unexpected EOF", "slow 1m": "longer than 8s: .*timestamp.*deadline",
+		}},
+		{"rekor", map[string]string{
+			"refuse": "rekor v2 entry: .*connection refused", "500": "rekor v2 entry: .* 500 injected", "429": "rekor v2 entry: .* 429 injected",
+			"cut": "rekor v2 entry: .*unexpected EOF", "slow 1m": "longer than 8s: .*rekor v2 entry: .*deadline",
+		}},
+	} {
+		t.Run(service.name, func(t *testing.T) {
+			t.Parallel()
+			s, ref := newJob(t, w, bin), registry+"/"+service.name+":1"
+			for fault, want := range service.wants {
+				s.fault(t, service.name, fault)
+				out := s.build(t, filepath.Join(t.TempDir(), "e"), "--push", "--tag", ref, "--timeout", map[bool]string{true: "8s", false: "1m"}[strings.HasPrefix(fault, "slow")])
+				if lines := strings.Count(out.stderr, "sealyard: "); out.code != action.Failed || lines != 1 || !regexp.MustCompile("sealyard: .*"+want).MatchString(out.stderr) {
+					t.Errorf("%s: exit %d, want one line that says %q:\n%s", fault, out.code, want, out.stderr)
+				}
+				if out := w.run(t.Context(), &bytes.Buffer{}, "inspect", ref); out.code != action.Failed {
+					t.Errorf("%s: there is a tag: %s", fault, out.stdout)
+				}
+			}
+			// A service that is only busy is asked again.
+			busy := service.name == "fulcio" || service.name == "tsa"
+			s.fault(t, service.name, map[bool]string{true: "429?times=1", false: "ok"}[busy])
+			if out := s.build(t, filepath.Join(t.TempDir(), "e"), "--push", "--tag", ref); out.code != action.Allowed {
+				t.Errorf("exit %d: %s", out.code, out.stderr)
+			}
+		})
+	}
+}
+
+// R41: a bundle has one certificate, of the signer, and it says what GitHub's token said: who built, from what, where and why.
+func TestKeylessCertificate(t *testing.T) {
+	t.Parallel()
+	const commit, workflow = "89abcdef0123456789abcdef0123456789abcdef", "acme/widget/.github/workflows/build.yml@refs/heads/main"
+	j := newJob(t, shared(t), testkit.Tool(t, "sigstack"), "-sha", commit, "-environment", "production")
+	evidence := filepath.Join(t.TempDir(), "e")
+	if out := j.build(t, evidence); out.code != action.Allowed {
+		t.Fatal(out.stderr)
+	}
+	home := "https://github.com/"
+	want := map[string]string{
+		"2": "push", "3": commit, "4": "build", "5": "acme/widget", "6": "refs/heads/main", "8": "https://token.actions.githubusercontent.com",
+		"9": home + workflow, "10": commit, "11": "github-hosted", "12": home + "acme/widget", "13": commit, "14": "refs/heads/main", "15": "1001",
+		"16": home + "acme", "17": "2002", "18": home + workflow, "19": commit, "20": "push", "21": home + "acme/widget/actions/runs/4004/attempts/1",
+		"22": "public", "23": "production",
+	}
+	found := 0
+	for _, cert := range certificates(t, evidence) {
+		if found++; len(cert.URIs) != 1 || cert.URIs[0].String() != home+workflow || cert.IsCA {
+			t.Errorf("it certifies %v", cert.URIs)
+		}
+		got := map[string]string{}
+		for _, e := range cert.Extensions {
+			number, ok := strings.CutPrefix(e.Id.String(), "1.3.6.1.4.1.57264.1.")
+			var text string
+			if _, err := asn1.Unmarshal(e.Value, &text); err != nil {
+				text = string(e.Value) // the old ones, up to 6, are bare
+			}
+			if ok {
+				got[number] = text
+			}
+		}
+		for number, value := range want {
+			if got[number] != value {
+				t.Errorf("extension %s says %q, want %q", number, got[number], value)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d certificates in the evidence", found)
+	}
+}
+
+// certificates are those of all bundles in a layout.
+func certificates(t *testing.T, layout string) []*x509.Certificate {
+	t.Helper()
+	blobs, err := filepath.Glob(filepath.Join(layout, "blobs", "sha256", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*x509.Certificate
+	for _, name := range blobs {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bundle struct {
+			MediaType            string
+			VerificationMaterial struct{ Certificate struct{ RawBytes []byte } }
+		}
+		if json.Unmarshal(raw, &bundle) != nil || bundle.MediaType != "application/vnd.dev.sigstore.bundle.v0.3+json" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(bundle.VerificationMaterial.Certificate.RawBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, cert)
+	}
+	return out
+}
+
+// job is a world in which builds are jobs that sign with a Sigstore of their own.
+type job struct {
+	world
+	sigstore, admin string
+}
+
+func newJob(t *testing.T, w *world, bin string, claims ...string) *job {
+	t.Helper()
+	j := &job{world: *w, sigstore: filepath.Join(t.TempDir(), "sigstore")}
+	env, stop, err := startSigstack(bin, j.sigstore, claims...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	j.admin = env["SIGSTACK_ADMIN"]
+	for _, name := range []string{"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"} {
+		j.env = append(slices.Clip(j.env), name+"="+env[name])
+	}
+	return j
+}
+
+// fault makes a service misbehave until it is told otherwise, as test/sigstack/faults.go says.
+func (j *job) fault(t *testing.T, service, fault string) {
+	t.Helper()
+	fault, times, _ := strings.Cut(fault, "?")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, j.admin+"/"+service+"?"+times, strings.NewReader(fault))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+func (j *job) build(t *testing.T, evidence string, args ...string) outcome {
+	t.Helper()
+	began := time.Now()
+	args = append([]string{"build", j.context(t, plain), "--buildkit-host", j.engine, "--progress", "quiet", "--evidence-path", evidence, "--sign", "keyless",
+		"--signing-config", filepath.Join(j.sigstore, "signing_config.json"), "--trusted-root", filepath.Join(j.sigstore, "trusted_root.json")}, args...)
+	out := j.run(t.Context(), &bytes.Buffer{}, args...)
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("took %s", took)
+	}
+	return out
+}
