@@ -138,10 +138,10 @@ func TestKeylessCertificate(t *testing.T) {
 	}
 	home := "https://github.com/"
 	want := map[string]string{
-		"2": "push", "3": commit, "4": "build", "5": "acme/widget", "6": "refs/heads/main", "8": "https://token.actions.githubusercontent.com",
+		"1": "https://token.actions.githubusercontent.com", "2": "push", "3": commit, "4": "build", "5": "acme/widget", "6": "refs/heads/main", "8": "https://token.actions.githubusercontent.com",
 		"9": home + workflow, "10": commit, "11": "github-hosted", "12": home + "acme/widget", "13": commit, "14": "refs/heads/main", "15": "1001",
 		"16": home + "acme", "17": "2002", "18": home + workflow, "19": commit, "20": "push", "21": home + "acme/widget/actions/runs/4004/attempts/1",
-		"22": "public", "23": "production",
+		"22": "public", "23": "production", "24": "repo:acme/widget:environment:production",
 	}
 	found := 0
 	for _, cert := range certificates(t, evidence) {
