@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the demos have in common; they source it. It makes a directory, $work, and ends what was started.
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
