@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -27,13 +28,26 @@ func commands(env Env) *cobra.Command {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return hint.Misuse(err, "run %s --help", cmd.CommandPath())
+		return hint.Misuse(err, "%s", nearestFlag(cmd, err))
 	})
 	root.AddCommand(
 		imageCommands(env), scanCommand(env), verifyCommand(env), inspectCommand(env), fetchCommand(env),
 		policyCommand(env), dbCommand(env), keyCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	return root
+}
+
+// nearestFlag says what a mistyped flag may have meant, else where the flags are listed.
+func nearestFlag(cmd *cobra.Command, err error) string {
+	var typo *pflag.NotExistError
+	if errors.As(err, &typo) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := hint.Nearest(typo.GetSpecifiedName(), names); near != "" {
+			return fmt.Sprintf("did you mean --%s?", near)
+		}
+	}
+	return "run " + cmd.CommandPath() + " --help"
 }
 
 // unknownCommand refuses arguments a command group does not know.

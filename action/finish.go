@@ -200,15 +200,28 @@ func layerBytes(p oci.Platform) int64 {
 
 // summarize says in one line what a scan found.
 func summarize(r scan.Report) string {
-	packages, vulns, known := 0, 0, ""
+	packages, vulns, known := 0, 0, 0
 	for _, p := range r.Platforms {
 		packages += len(p.Packages)
 		vulns += len(p.Vulnerabilities)
 		if p.Known {
-			known = ", layers known from an earlier scan"
+			known++
 		}
 	}
-	return fmt.Sprintf("%d platforms, %d packages, %d vulnerabilities%s", len(r.Platforms), packages, vulns, known)
+	text := fmt.Sprintf("%d platforms, %d packages, %d vulnerabilities", len(r.Platforms), packages, vulns)
+	if known > 0 {
+		text += fmt.Sprintf(" (packages of %d known from an earlier scan of the same layers)", known)
+	}
+	return text
+}
+
+// tellUnread says on the log what the scan could make no sense of; it is in an image's own words.
+func (s *session) tellUnread(r scan.Report) {
+	for _, p := range r.Platforms {
+		for _, w := range p.Warnings {
+			fmt.Fprintf(s.log, "   not understood in %s: %s\n", report.Clean(p.Platform), report.Clean(w))
+		}
+	}
 }
 
 // messages joins the reasons of a denial.

@@ -126,11 +126,8 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
 	}
-	if g.stage, err = newStage(g.evidencePath("sealyard-evidence")); err != nil {
-		return err
-	}
-	g.db.Warm(g.scanCache())
-	return nil
+	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
+	return err
 }
 
 // identified returns the signer and who it will have signed as.
@@ -198,6 +195,7 @@ func (g *gate) scan(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	g.tellUnread(g.scanned)
 	p, err := g.provenance(g.plan, g.built, g.image, g.policies)
 	if err != nil {
 		return "", err
@@ -306,7 +304,11 @@ func (g *gate) verifyLine(target string) string {
 	if g.identity.Kind == attest.KindKeyless {
 		return "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + g.identity.ID + " --certificate-oidc-issuer " + g.identity.Issuer
 	}
-	return "sealyard verify " + target + " --key cosign.pub"
+	public := "cosign.pub"
+	if name, ok := strings.CutSuffix(g.in.one("key"), ".key"); ok {
+		public = name + ".pub" // where sealyard and cosign put it
+	}
+	return "sealyard verify " + target + " --key " + public
 }
 
 // advise adds a hint to an error that has none.

@@ -135,12 +135,13 @@ func reportInputs() []input {
 // refusedInputs are the inputs of docker/build-push-action and anchore/scan-action that have no place here.
 func refusedInputs() []input {
 	row := func(name, instead string) input { return input{name: name, on: "build scan", instead: instead} }
+	const layout = "the OCI layout in evidence-path"
 	return []input{
+		{name: "load", kind: boolean, on: "build scan", instead: "use " + layout},
+		{name: "outputs", alias: "output", on: "build scan", instead: "use push, or " + layout},
 		row("attests", "provenance and SBOMs are always made and signed"),
 		row("builder", "use buildkit-host: the address of a BuildKit"),
 		row("call", "use docker buildx build --call"),
-		row("load", "use the OCI layout in evidence-path"),
-		row("outputs", "use push, or the OCI layout in evidence-path"),
 		row("sbom", "SPDX and CycloneDX are always made, per platform"),
 		row("image", "use the command sealyard scan REFERENCE"),
 		row("path", "sealyard looks at images, not source trees"),

@@ -98,8 +98,17 @@ func (s *session) settings(extra map[string]any) ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-// database opens the vulnerability database, after updating it from a mirror when it cannot be used and one is named.
+// database opens the vulnerability database and loads beside what follows what else a scan may need.
 func (s *session) database(ctx context.Context) (*scan.DB, error) {
+	db, err := s.openDB(ctx)
+	if err == nil {
+		db.Warm(s.scanCache())
+	}
+	return db, err
+}
+
+// openDB opens the vulnerability database, after updating it from a mirror when it cannot be used and one is named.
+func (s *session) openDB(ctx context.Context) (*scan.DB, error) {
 	age, err := s.in.duration("db-max-age")
 	if err != nil {
 		return nil, err

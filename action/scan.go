@@ -67,11 +67,8 @@ func (i *inspector) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if i.stage, err = newStage(i.evidencePath("sealyard-scan")); err != nil {
-		return err
-	}
-	i.db.Warm(i.scanCache())
-	return nil
+	i.stage, err = newStage(i.evidencePath("sealyard-scan"))
+	return err
 }
 
 func (i *inspector) fetch(ctx context.Context) (string, error) {
@@ -89,6 +86,7 @@ func (i *inspector) scan(ctx context.Context) (string, error) {
 	i.scanned, err = scan.Layout(ctx, i.stage.dir, i.image.Index, i.db, scan.Options{
 		Time: i.env.Now(), Now: i.env.Now, Name: filepath.Base(i.target), Version: version().Version, Cache: i.scanCache(),
 	})
+	i.tellUnread(i.scanned)
 	return summarize(i.scanned), err
 }
 

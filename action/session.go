@@ -51,6 +51,9 @@ func (s *session) step(ctx context.Context, name string, work func(context.Conte
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if detail != "" {
+		fmt.Fprintf(s.log, "   %s\n", detail)
+	}
 	s.report.Steps = append(s.report.Steps, report.Step{Name: name, Detail: detail, Took: s.env.Now().Sub(start)})
 	return nil
 }

@@ -141,7 +141,7 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 	var out []attest.Statement
 	index := attest.VulnScan{
 		Subjects: []attest.Subject{{Name: "index", Digest: img.Digest}}, Version: version().Version,
-		DB: vulnDB(r.DB), Started: r.Started, Finished: r.Finished,
+		DB: vulnDB(r.DB), Started: r.Started, Finished: r.Finished, Coverage: attest.Coverage{LayersRead: true},
 	}
 	add := func(st attest.Statement, err error) error {
 		if err == nil {
@@ -151,7 +151,7 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 	}
 	for _, p := range r.Platforms {
 		subject := []attest.Subject{{Name: p.Platform, Digest: p.Digest}}
-		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Covered: p.Covered(), Uncomparable: p.Uncomparable, Known: p.Known, User: &p.User.UID}
+		coverage := attest.Coverage{Packages: len(p.Packages), Distro: p.Distro.Name, Covered: p.Covered(), Uncomparable: p.Uncomparable, LayersRead: !p.Known, User: &p.User.UID}
 		vulns, err := attest.Vulns(attest.VulnScan{
 			Subjects: subject, Version: index.Version, DB: index.DB, Started: r.Started, Finished: r.Finished,
 			Findings: findings(p.Vulnerabilities), Coverage: coverage,
@@ -166,6 +166,7 @@ func scanStatements(r scan.Report, img oci.Image) ([]attest.Statement, error) {
 		if err := add(attest.CycloneDX(subject, p.CycloneDX)); err != nil {
 			return nil, err
 		}
+		index.Coverage.LayersRead = index.Coverage.LayersRead && coverage.LayersRead
 		index.Coverage.Packages += coverage.Packages
 		index.Coverage.Uncomparable += coverage.Uncomparable
 		index.Platforms = append(index.Platforms, attest.PlatformScan{Platform: p.Platform, Digest: p.Digest, Statement: vulns.Digest()})

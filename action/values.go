@@ -91,6 +91,12 @@ func addFlags(cmd *cobra.Command, command string) {
 		if in.instead != "" && strings.Contains(in.on, command) {
 			fs.String(in.name, "", "refused: "+in.instead)
 			fs.Lookup(in.name).Hidden = true
+			if in.kind == boolean {
+				fs.Lookup(in.name).NoOptDefVal = "true" // as people type it
+			}
+			if in.alias != "" {
+				alias[in.alias] = in.name
+			}
 			continue
 		}
 		if !in.takes(command) {

@@ -16,6 +16,9 @@ import (
 	"github.com/sealyard/sealyard/policy"
 )
 
+// maxIgnored is how many of the bundles that do not count are told one by one: anyone can attach any number.
+const maxIgnored = 3
+
 // runVerify checks the evidence of an image and decides again.
 func runVerify(ctx context.Context, env Env, in values, target string) error {
 	s := newSession(env, in, "verify")
@@ -59,7 +62,11 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	s.report.Decision, s.report.Decided = u.decision, true
-	for _, r := range u.rejected {
+	for i, r := range u.rejected {
+		if i == maxIgnored {
+			fmt.Fprintf(s.env.Stderr, "ignored: %d more\n", len(u.rejected)-i)
+			break
+		}
 		fmt.Fprintf(s.env.Stderr, "ignored: %s: %s\n", r.Digest, report.Clean(r.Reason))
 	}
 	return s.describeVerified(u.image, u.judged)

@@ -40,8 +40,8 @@ type Coverage struct {
 	Distro       string `json:"distro"`       // such as "debian 12"; empty when there is none
 	Covered      bool   `json:"covered"`      // the database could be asked about all packages of a distribution; without, finding nothing means nothing
 	Uncomparable int    `json:"uncomparable"` // packages whose version could not be compared: the database was silent about them
-	// Known is set when the packages are those that an earlier scan on the same machine found in the same layers.
-	Known bool `json:"known,omitempty"`
+	// LayersRead is false when the packages are those that an earlier scan on the same machine found in the same layers.
+	LayersRead bool `json:"layersRead"`
 	// User is the user id that the image's process runs as, by its own /etc/passwd: 0 is root, -1 is not to be told.
 	// It is nil in the claim about an index.
 	User *int `json:"user,omitempty"`

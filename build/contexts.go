@@ -126,7 +126,7 @@ func localFS(dir string, exclude []string) (fsutil.FS, error) {
 				return fsutil.MapResultSkipDir
 			}
 			return fsutil.MapResultExclude
-		case !st.IsDir() && strings.HasSuffix(path, ".key") && isSigningKey(filepath.Join(dir, path)):
+		case !st.IsDir() && slices.Contains([]string{"", ".key", ".pem"}, filepath.Ext(path)) && isSigningKey(filepath.Join(dir, path)):
 			return fsutil.MapResultExclude
 		}
 		return fsutil.MapResultKeep

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -74,16 +75,14 @@ func (s *ociStore) open(d digest.Digest) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	name := path.Join("blobs", d.Algorithm().String(), d.Encoded())
-	info, err := s.root.Lstat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
+	f, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hold us up
 	if err != nil {
 		return nil, 0, fmt.Errorf("blob %s: %w: %w", d, errdefs.ErrNotFound, err)
 	}
-	f, err := s.root.Open(name)
-	if err != nil {
-		return nil, 0, fmt.Errorf("blob %s: %w: %w", d, errdefs.ErrNotFound, err)
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, 0, fmt.Errorf("blob %s: %w: not a regular file", d, errdefs.ErrNotFound)
 	}
 	return f, info.Size(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/content"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
@@ -19,11 +20,12 @@ import (
 )
 
 // exportStore is where an engine exports to. What lies on this disk already is copied from there, so that the engine
-// need not send it: it sends 400 MB in three seconds, and copying them takes a third of one.
+// need not send it.
 type exportStore struct {
 	content.Store
-	to   export
-	from []*ociStore
+	to     export
+	from   []*ociStore
+	copied atomic.Int64 // bytes
 }
 
 // openExport makes the store of an export to dir. Each of known is a directory with blobs as an image layout has them;
@@ -60,7 +62,8 @@ func (s *exportStore) Writer(ctx context.Context, opts ...content.WriterOpt) (co
 		}
 	}
 	for _, known := range s.from {
-		if o.Desc.Size > 0 && known.copyTo(s.to, o.Desc) == nil {
+		if o.Desc.Size > 0 && known.copyTo(ctx, s.to, o.Desc) == nil {
+			s.copied.Add(o.Desc.Size)
 			return nil, fmt.Errorf("blob %s: %w", o.Desc.Digest, errdefs.ErrAlreadyExists)
 		}
 	}
@@ -68,12 +71,13 @@ func (s *exportStore) Writer(ctx context.Context, opts ...content.WriterOpt) (co
 }
 
 // copyTo copies a blob whose content is what its digest says. When it is not, or not there, nothing is left behind.
-func (s *ociStore) copyTo(to export, d ocispec.Descriptor) (err error) {
+func (s *ociStore) copyTo(ctx context.Context, to export, d ocispec.Descriptor) (err error) {
 	f, size, err := s.open(d.Digest)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = f.Close() })() // ends the copy
 	if size != d.Size {
 		return fmt.Errorf("blob %s: %d bytes, not %d", d.Digest, size, d.Size)
 	}
@@ -114,8 +118,8 @@ func (e export) writeTop(response map[string]string) error {
 	return ociindex.NewStoreIndex(e.dir).Put(d)
 }
 
-// contents are the directories below the state directory of an engine on this machine that hold its blobs.
-func contents(state string) []string {
+// blobDirs are the directories below the state directory of an engine on this machine that hold its blobs.
+func blobDirs(state string) []string {
 	found, err := filepath.Glob(filepath.Join(state, "runc-*", "content"))
 	if err != nil {
 		return nil // a state directory whose name is a pattern: the engine sends everything

@@ -43,6 +43,9 @@ func TestExportTakesWhatIsThere(t *testing.T) {
 			if err == nil {
 				defer func() { _ = w.Close() }()
 			}
+			if got := s.copied.Load(); tc.there != (got == 5) {
+				t.Errorf("%d bytes copied", got)
+			}
 			if errdefs.IsAlreadyExists(err) != tc.there || !tc.there && err != nil {
 				t.Fatalf("the engine is told %v", err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/go-units"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -48,7 +49,7 @@ func (b *job) build(ctx context.Context, t target, n int) (outcome, error) {
 		}
 		defer child.stop()
 		host = &Host{Address: child.address}
-		known = append(contents(b.plan.Engine.StateDir), known...)
+		known = append(blobDirs(b.plan.Engine.StateDir), known...)
 	} else {
 		version.Address = host.Address
 	}
@@ -98,6 +99,9 @@ func (b *job) buildOn(ctx context.Context, h Host, t target, out *exportStore) (
 	}
 	if err := out.to.writeTop(response); err != nil {
 		return outcome{}, fmt.Errorf("buildkit at %q: %w", h.Address, err)
+	}
+	if n := out.copied.Load(); n > 4096 { // an empty layer is not worth telling
+		_, _ = fmt.Fprintf(b.progress, "%s of the image were on this disk already\n", units.HumanSize(float64(n)))
 	}
 	if o.images, err = out.to.images(); err != nil {
 		return outcome{}, fmt.Errorf("buildkit at %q: %w", h.Address, err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"syscall"
 
 	stereofile "github.com/anchore/stereoscope/pkg/file"
 	"github.com/anchore/stereoscope/pkg/image"
@@ -20,6 +21,8 @@ import (
 	"github.com/anchore/syft/syft/sbom"
 	"github.com/anchore/syft/syft/source"
 	"github.com/anchore/syft/syft/source/stereoscopesource"
+
+	"github.com/sealyard/sealyard/internal/hint"
 )
 
 // unpacked is an image whose layers lie unpacked and indexed in a private directory until cleanup.
@@ -71,10 +74,27 @@ func (s *scanner) catalog(ctx context.Context, img *unpacked) (*sbom.SBOM, error
 		Reference: s.opts.name() + "@" + img.target.digest.String(),
 	})
 	bom, err := syft.CreateSBOM(merged{Context: ctx, values: licenses}, src, s.catalogConfig())
+	if err == nil {
+		err = machineFault(bom)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return bom, ctx.Err()
+}
+
+// machineFault tells whether files were passed over because this machine could not read them: syft notes that beside
+// what makes no sense in an image, and goes on. Nothing is known then (T31, T32).
+func machineFault(bom *sbom.SBOM) error {
+	faults := []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM, syscall.EROFS}
+	for _, reason := range unreadable(bom) {
+		for _, fault := range faults {
+			if strings.Contains(reason, fault.Error()) {
+				return hint.Wrap(fmt.Errorf("not all could be read: %s", reason), "make room for temporary files, or name a place that has it with TMPDIR")
+			}
+		}
+	}
+	return nil
 }
 
 func (s *scanner) catalogConfig() *syft.CreateSBOMConfig {

@@ -2,12 +2,16 @@ package scan
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // twice scans an image with an empty cache and again with what the first scan kept, and wants the same report.
@@ -75,6 +79,14 @@ func TestKnownLayers(t *testing.T) {
 	if err != nil || !other.Platforms[0].Known || other.Platforms[0].User.UID != 1000 {
 		t.Errorf("the same layers for another user: %+v, %v", other.Platforms[0].User, err)
 	}
+	if inventories, err := filepath.Glob(filepath.Join(cache, "*")); err != nil || len(inventories) != 2 {
+		t.Errorf("kept %q, %v", inventories, err)
+	}
+	_, err = Layout(t.Context(), l.dir, l.index(l.image("amd64", "app", passwd)), db, Options{Time: now.Add(time.Hour), Cache: cache})
+	must(t, err)
+	if used := lastUsed(t, cache); !used.Equal(now.Add(time.Hour)) {
+		t.Errorf("the inventory was used last at %s", used)
+	}
 	info, err := os.Stat(cache)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the cache is open to others: %v, %v", info.Mode(), err)
@@ -106,12 +118,24 @@ func TestKnownLayersAreChecked(t *testing.T) {
 			b[len(b)/2] ^= 1
 			must(t, os.WriteFile(only(t, cache), b, 0o600))
 		}, ""},
-		"inventory cut off": {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.Truncate(only(t, cache), 100)) }, ""},
-		"no inventory":      {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.WriteFile(only(t, cache), nil, 0o600)) }, ""},
-		"others may write":  {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.Chmod(cache, 0o777)) }, ""},
+		"inventory cut off":         {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.Truncate(only(t, cache), 100)) }, ""},
+		"no inventory":              {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.WriteFile(only(t, cache), nil, 0o600)) }, ""},
+		"others may write":          {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.Chmod(cache, 0o777)) }, ""},
+		"others may replace":        {func(t *testing.T, _ layoutWriter, cache string) { must(t, os.Chmod(filepath.Dir(cache), 0o777)) }, ""},
+		"somebody else's directory": {func(t *testing.T, _ layoutWriter, cache string) { disown(t, cache) }, ""},
+		"somebody else's inventory": {func(t *testing.T, _ layoutWriter, cache string) { disown(t, only(t, cache)) }, ""},
+		"a link": {func(t *testing.T, _ layoutWriter, cache string) {
+			must(t, os.Rename(cache, cache+".real"))
+			must(t, os.Symlink(cache+".real", cache))
+		}, ""},
+		"a named pipe": {func(t *testing.T, _ layoutWriter, cache string) {
+			name := only(t, cache)
+			must(t, os.Remove(name))
+			must(t, syscall.Mkfifo(name, 0o600))
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, cache := newLayout(t), t.TempDir()
+			l, cache := newLayout(t), filepath.Join(t.TempDir(), "cache")
 			opts := Options{Time: now, Cache: cache}
 			index := l.index(l.image("amd64", "", layer))
 			before, err := Layout(t.Context(), l.dir, index, testDB(t, nil), opts)
@@ -140,10 +164,46 @@ func TestInventoriesAreForgotten(t *testing.T) {
 		must(t, os.WriteFile(name, nil, 0o600))
 		must(t, os.Chtimes(name, now, now.Add(time.Duration(-i)*time.Minute)))
 	}
-	must(t, forgetOldest(dir))
+	c, err := openCache(dir)
+	must(t, err)
+	defer c.Close()
+	must(t, c.forgetOldest())
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != maxInventories || len(left[0].Name()) != 1 || len(left[len(left)-1].Name()) != maxInventories {
 		t.Errorf("%d left, %v", len(left), err)
+	}
+}
+
+// T11: a layer cannot be hidden in the media type of the next one, so that an image with fewer layers has the inventory of
+// the whole one.
+func TestKnownLayersAreTheSame(t *testing.T) {
+	l, cache := newLayout(t), filepath.Join(t.TempDir(), "cache")
+	opts := Options{Time: now, Cache: cache}
+	bad := l.blob(ociTar, layerOf(t, npmFile("srv/node_modules", "lodash", "4.17.15")))
+	mended := l.blob(ociTar, layerOf(t, npmFile("srv/node_modules", "lodash", "4.17.21")))
+	whole := l.index(l.assemble("amd64", "", []string{bad.Digest, mended.Digest}, []descriptor{bad, mended}))
+	if _, err := Layout(t.Context(), l.dir, whole, testDB(t, nil), opts); err != nil {
+		t.Fatal(err)
+	}
+	hiding := mended
+	hiding.MediaType = fmt.Sprintf("%s %s %d %s\n%s", bad.MediaType, bad.Digest, bad.Size, bad.Digest, mended.MediaType)
+	part := l.index(l.assemble("amd64", "", []string{mended.Digest}, []descriptor{hiding}))
+	_, err := Layout(t.Context(), l.dir, part, testDB(t, nil), opts)
+	wantError(t, err, "not a layer that can be scanned")
+
+	keys := map[string]bool{}
+	for _, t2 := range []target{
+		{manifest: &v1.Manifest{Layers: []v1.Descriptor{{MediaType: "a"}}}, config: &v1.ConfigFile{RootFS: v1.RootFS{DiffIDs: make([]v1.Hash, 1)}}},
+		{manifest: &v1.Manifest{Layers: []v1.Descriptor{{MediaType: "a\",\"b"}}}, config: &v1.ConfigFile{RootFS: v1.RootFS{DiffIDs: make([]v1.Hash, 1)}}},
+	} {
+		for _, version := range []string{"1", "2"} {
+			key, err := (&scanner{opts: Options{Version: version}}).inventoryKey(t2)
+			must(t, err)
+			keys[key] = true
+		}
+	}
+	if len(keys) != 4 {
+		t.Errorf("%d keys for 4 inventories", len(keys))
 	}
 }
 
@@ -155,6 +215,27 @@ func TestSyftVersion(t *testing.T) {
 	}
 	if !strings.Contains(string(mod), "\tgithub.com/anchore/syft "+syftVersion+"\n") {
 		t.Errorf("go.mod requires another syft than %s: change syftVersion", syftVersion)
+	}
+}
+
+// lastUsed is the newest time in the cache.
+func lastUsed(t *testing.T, cache string) (last time.Time) {
+	t.Helper()
+	entries, err := os.ReadDir(cache)
+	must(t, err)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
+}
+
+// disown gives a file to nobody.
+func disown(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Chown(name, 65534, 65534); err != nil {
+		t.Skipf("only root can give files away: %v", err)
 	}
 }
 

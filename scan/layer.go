@@ -69,9 +69,6 @@ func newImage(ctx context.Context, s store, t target, lim limits) (v1.Image, err
 	c := core{t: t, layers: map[v1.Hash]*layer{}}
 	var ordered []v1.Layer
 	for i, d := range t.manifest.Layers {
-		if _, err := decompressor(d.MediaType); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i, err)
-		}
 		l := &layer{ctx: ctx, store: s, desc: d, diffID: t.config.RootFS.DiffIDs[i], budget: b}
 		c.layers[d.Digest] = l
 		ordered = append(ordered, l)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -40,7 +41,7 @@ func (s store) open(d v1.Descriptor) (*os.File, error) {
 	if d.Size >= 0 && info.Size() != d.Size {
 		return nil, fmt.Errorf("blob %q: %d bytes where its descriptor says %d", d.Digest.String(), info.Size(), d.Size)
 	}
-	f, err := s.root.Open(name)
+	f, err := s.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe in its place must not hold us up
 	if err != nil {
 		return nil, fmt.Errorf("blob %q: %w", d.Digest.String(), err)
 	}
@@ -161,6 +162,11 @@ func (s store) target(d v1.Descriptor) (target, error) {
 	}
 	if layers > maxLayers {
 		return t, fmt.Errorf("%d layers where at most %d are read", layers, maxLayers)
+	}
+	for i, l := range t.manifest.Layers {
+		if _, err := decompressor(l.MediaType); err != nil {
+			return t, fmt.Errorf("layer %d: %w", i, err)
+		}
 	}
 	t.platform = platformString(t.config.Platform())
 	if p := d.Platform; p != nil && (p.OS != t.config.OS || p.Architecture != t.config.Architecture) {

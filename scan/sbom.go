@@ -121,6 +121,9 @@ func relationWords(r *spdx.Relationship) []string {
 
 func (s *scanner) stampCycloneDX(model *cdx.BOM, digest string) {
 	model.SerialNumber = s.serial(digest).URN()
+	if model.Components == nil {
+		model.Components = &[]cdx.Component{} // none were found, which is not the same as nothing being said
+	}
 	model.Metadata.Timestamp = s.opts.Time.Format(time.RFC3339)
 	model.Metadata.Tools = &cdx.ToolsChoice{Components: &[]cdx.Component{{
 		Type: cdx.ComponentTypeApplication, Name: "sealyard", Version: cmp.Or(s.opts.Version, "devel"),

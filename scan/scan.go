@@ -143,7 +143,7 @@ const maxAtOnce = 4
 const scanTime = 20 * time.Minute
 
 // Layout scans the image index, or the image manifest, that digest names among the blobs of the layout in dir, against
-// db. Every blob is checked against its digest and size, every layer also against its diff id. A layer that unpacks
+// db. Every blob is checked against its digest and size, every layer that is read also against its diff id. A layer that unpacks
 // beyond all measure, a media type that is no layer, and a database problem are errors.
 func Layout(ctx context.Context, dir, digest string, db *DB, opts Options) (Report, error) {
 	if db == nil {

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	syftfile "github.com/anchore/syft/syft/file"
+	"github.com/anchore/syft/syft/sbom"
+
 	"github.com/sealyard/sealyard/internal/testdb"
 )
 
@@ -201,6 +204,21 @@ func TestLayers(t *testing.T) {
 	}
 	if p.User != (User{Raw: "app", UID: 0}) {
 		t.Errorf("user %+v", p.User)
+	}
+}
+
+// T32: what this machine could not read is no finding about the image.
+func TestMachineFaults(t *testing.T) {
+	at := syftfile.NewCoordinates("/app.jar", "")
+	for reason, fault := range map[string]bool{
+		"java-archive-cataloger: write /tmp/x: no space left on device": true,
+		"java-archive-cataloger: open /tmp/x: too many open files":      true,
+		"java-archive-cataloger: not a zip file":                        false,
+	} {
+		bom := &sbom.SBOM{Artifacts: sbom.Artifacts{Unknowns: map[syftfile.Coordinates][]string{at: {reason}}}}
+		if err := machineFault(bom); (err != nil) != fault {
+			t.Errorf("%s: %v", reason, err)
+		}
 	}
 }
 
