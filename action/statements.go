@@ -19,7 +19,7 @@ func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, pol
 	b := attest.Build{
 		Frontend: r.Syntax,
 		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
-		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan),
+		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan), Workflow: s.identity.Workflow,
 		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: r.Source.Clean, Verified: r.Source.Verified},
 		Complete: attest.Completeness{Request: r.Complete.Request, ResolvedDependencies: r.Complete.ResolvedDependencies},
 		Versions: attest.Versions{Sealyard: version().Version, Frontend: r.Frontend},

@@ -102,3 +102,41 @@ func TestStructuredIdentity(t *testing.T) {
 		t.Errorf("neither of two: %v", err)
 	}
 }
+
+// R8 R23 T9: whole bundles: what a step of the job writes into provenance does not verify under the certificate of another run.
+func TestForgedProvenance(t *testing.T) {
+	s := newSigstore(t)
+	now := time.Now()
+	st := func(claims map[string]string) attest.Statement {
+		k := must(attest.NewKeyless(attest.KeylessOptions{Token: tokenOf(claims), SigningConfig: s.config(t, "", "/timestamp"), Now: now}))(t)
+		id := must(k.Identity(context.Background()))(t)
+		return must(attest.Provenance(attest.Build{
+			Subjects: []attest.Subject{{Digest: "sha256:" + strings.Repeat("a", 64)}}, Mode: attest.ModeAction, BuilderID: id.ID, Workflow: id.Workflow,
+			Started: now, Finished: now,
+		}))(t)
+	}
+	trust := trustIn(t, s.roots(t, nil), []attest.ExpectedIdentity{{Repository: "acme/widget"}})
+	honest := st(claims())
+	if _, err := trust.Verify(s.signedBy(t, honest, claims(), nil), honest.Subjects()[0]); err != nil {
+		t.Fatal(err)
+	}
+	for name, forged := range map[string]map[string]string{
+		"commit": claims("sha", strings.Repeat("e", 40)), "event": claims("event_name", "release"), "run": claims("run_id", "1"),
+		"attempt": claims("run_attempt", "2"), "repository id": claims("repository_id", "1"), "owner id": claims("repository_owner_id", "1"),
+		"ref":    claims("ref", "refs/tags/v1", "workflow_ref", "acme/widget/.github/workflows/build.yml@refs/tags/v1"),
+		"signer": claims("job_workflow_ref", reusable+"@refs/tags/v1"), "workflow": claims("workflow_ref", "acme/widget/.github/workflows/release.yml@refs/heads/main"),
+		"repository": claims("repository", "acme/gadget", "workflow_ref", "acme/gadget/.github/workflows/build.yml@refs/heads/main"),
+	} {
+		lie := st(forged)
+		_, err := trust.Verify(s.signedBy(t, lie, claims(), nil), lie.Subjects()[0])
+		if !errors.Is(err, attest.ErrUntrusted) || !strings.Contains(err.Error(), "provenance says") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, n := range []int{9, 11, 12, 13, 14, 15, 17, 18, 20, 21} {
+		trust := trustIn(t, s.roots(t, nil), exactly(workflowSAN, githubIssuer))
+		if _, err := trust.Verify(s.signedBy(t, honest, claims(), without(n)), honest.Subjects()[0]); !errors.Is(err, attest.ErrUntrusted) {
+			t.Errorf("certificate without extension .%d: %v", n, err)
+		}
+	}
+}

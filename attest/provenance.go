@@ -11,13 +11,16 @@ import (
 
 	provenance "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/sealyard/sealyard/internal/hint"
 )
 
 // Build is what there is to say about one build. Secret values must not be in it: it is published (R11).
 type Build struct {
 	Subjects     []Subject // the image index and every runnable manifest
 	Mode         Mode
-	BuilderID    string // the workflow that the OIDC token names; only for ModeAction; "" is the mode's own page
+	Workflow     Workflow // the run, as the token says that will sign; zero without one (R8)
+	BuilderID    string   // the workflow that the OIDC token names; only for ModeAction; "" is the mode's own page
 	External     External
 	Origin       Origin
 	Frontend     string      // the image that ran as Dockerfile frontend; "" is BuildKit's own
@@ -34,6 +37,8 @@ type Build struct {
 // External is what the user of the builder chose, complete: buildDefinition.externalParameters (R17, R21). Every
 // field is always written; empty means not given.
 type External struct {
+	// Of a signature with a workflow's identity: repository, ref and path of the workflow that ran. Else it is empty.
+	Workflow map[string]string `json:"workflow" from:"identity token"`
 	// Name of the image without tag or digest.
 	Image string `json:"image" from:"input tags"`
 	// Where the source came from: a git URL without credentials, or empty for a directory of unknown origin.
@@ -154,24 +159,43 @@ func Provenance(b Build) (Statement, error) {
 	}
 	predicate, err := marshal(provenancePredicate{
 		BuildDefinition: buildDefinition{
-			BuildType: BuildType, External: b.External.filled(), Dependencies: dependencies,
-			Internal: map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": cmp.Or(b.Frontend, "dockerfile.v0"), "sealyard_runNetwork": b.RunNetwork},
+			BuildType: BuildType, External: b.External.filled(b.Workflow), Dependencies: dependencies, Internal: b.internal(),
 		},
 		RunDetails: runDetails{
 			Builder: builder{ID: id, Version: b.Versions}, Byproducts: byproducts,
 			Metadata: buildMetadata{
-				InvocationID: b.InvocationID, StartedOn: stamp(b.Started), FinishedOn: stamp(b.Finished), Completeness: b.Complete,
+				InvocationID: cmp.Or(b.Workflow.Run, b.InvocationID), StartedOn: stamp(b.Started), FinishedOn: stamp(b.Finished), Completeness: b.Complete,
 			},
 		},
 	})
 	if err != nil {
 		return Statement{}, fmt.Errorf("provenance: %w", err)
 	}
+	if b.Workflow != (Workflow{}) {
+		if err := agree(predicate, Identity{Kind: KindKeyless, Workflow: b.Workflow}); err != nil {
+			return Statement{}, hint.Wrap(fmt.Errorf("nobody would believe it: %w", err), "a job can vouch for the ref and commit that its run is of; build another one in a run of its own")
+		}
+	}
 	return newStatement(PredicateProvenance, b.Subjects, predicate)
 }
 
+// internal is internalParameters: what the builder chose, and what the identity token says of the run.
+func (b Build) internal() map[string]string {
+	m := map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": cmp.Or(b.Frontend, "dockerfile.v0"), "sealyard_runNetwork": b.RunNetwork}
+	if w := b.Workflow; w != (Workflow{}) {
+		m["sealyard_event"], m["sealyard_runner"] = w.Event, w.Runner
+		m["sealyard_repositoryId"], m["sealyard_ownerId"] = w.RepositoryID, w.OwnerID
+	}
+	return m
+}
+
 // filled gives every absent parameter its empty value, so that a rule may read it without asking whether it is there.
-func (e External) filled() External {
+func (e External) filled(w Workflow) External {
+	e.Workflow = map[string]string{}
+	if w != (Workflow{}) {
+		path, ref, _ := strings.Cut(strings.TrimPrefix(w.Config, w.Repository+"/"), "@")
+		e.Workflow = map[string]string{"repository": w.Repository, "ref": ref, "path": path}
+	}
 	e.Platforms, e.Entitlements, e.CacheFrom, e.Policy = list(e.Platforms), list(e.Entitlements), list(e.CacheFrom), list(e.Policy)
 	if e.BuildArgs == nil {
 		e.BuildArgs = map[string]string{}
@@ -198,6 +222,13 @@ func (b Build) dependencies() ([]descriptor, error) {
 			d.Annotations["sealyard_verified"] = "true"
 		}
 		out = append(out, d)
+	}
+	if run := (descriptor{URI: gitURI(b.Workflow.Repository, b.Workflow.Ref), Digest: map[string]string{"gitCommit": b.Workflow.Commit}}); b.Workflow.Commit != "" &&
+		(len(out) == 0 || out[0].URI != run.URI || out[0].Digest["gitCommit"] != b.Workflow.Commit) {
+		if err := checkDigest("gitCommit", b.Workflow.Commit); err != nil {
+			return nil, fmt.Errorf("workflow: %w", err)
+		}
+		out = append(out, run)
 	}
 	for _, m := range b.Materials {
 		for _, alg := range slices.Sorted(maps.Keys(m.Digests)) {

@@ -25,7 +25,8 @@ import (
 //   - the bundle, its envelope and the statement in it are strictly of their formats (ErrMalformed), with one signature;
 //   - a trusted key made the signature, or a certificate that a trusted root vouches for at the time of signing, for
 //     an expected identity. The bundle's key hint decides nothing;
-//   - the statement is about digest (ErrSubject).
+//   - the statement is about digest (ErrSubject);
+//   - provenance that was signed with a certificate says nothing about the run but what the certificate says, and all of it.
 //
 // The statement is parsed only after its signature was verified. An error that does not wrap ErrUntrusted means that
 // digest itself is not one.
@@ -52,6 +53,11 @@ func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
 	}
 	if !slices.Contains(c.subjects, digest) {
 		return Verified{}, fmt.Errorf("%w: the statement names %q, not %q", ErrSubject, first(c.subjects, 3), digest)
+	}
+	if signer.Kind == KindKeyless && c.predicateType == PredicateProvenance {
+		if err := agree(c.predicate, signer); err != nil {
+			return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
+		}
 	}
 	return Verified{claim: c, signer: signer}, nil
 }
