@@ -122,19 +122,20 @@ func TestProvenanceOfAnotherKind(t *testing.T) {
 		who       Identity
 		want      string
 	}{
-		"action on a runner of its user": {hosted, runOf(self), `mode is "action"`},
-		"self-hosted on GitHub's":        {lesser, runOf(run), `mode is "self-hosted"`},
-		"workflow at another ref":        {tagged, runOf(elsewhere), `the ref is "refs/tags/v9"`},
-		"unknown build type":             {strings.Replace(string(githubProvenance(run)), githubBuildType, "https://x.example/v1", 1), runOf(run), `"https://x.example/v1"`},
-		"no workflow in it":              {string(mine(ModeCLI)), runOf(run), "repository"},
-		"a person's, as an action":       {string(mine(ModeAction)), person, "names no workflow"},
-		"a person's, as a workflow":      {string(ourProvenance(t, run, ModeCLI)), person, "names no workflow"},
-		"a person's, by GitHub's action": {string(githubProvenance(run)), person, "names no workflow"},
-		"another commit":                 {strings.Replace(other, "URI", run.Repository+"@refs/heads/dev", 1), runOf(run), "is at commit"},
-		"another commit, .git":           {strings.Replace(other, "URI", run.Repository+".git#dev", 1), runOf(run), "is at commit"},
-		"another commit, by ssh":         {strings.Replace(other, "URI", "ssh://git@github.com:acme/Widget.git", 1), runOf(run), "is at commit"},
-		"another repository":             {strings.Replace(other, "URI", run.Repository+"2@refs/heads/dev", 1), runOf(run), ""},
-		"not an object":                  {`[]`, runOf(run), "provenance"},
+		"action on a runner of its user":   {hosted, runOf(self), `mode is "action"`},
+		"self-hosted on GitHub's":          {lesser, runOf(run), `mode is "self-hosted"`},
+		"workflow at another ref":          {tagged, runOf(elsewhere), `the ref is "refs/tags/v9"`},
+		"unknown build type":               {strings.Replace(string(githubProvenance(run)), githubBuildType, "https://x.example/v1", 1), runOf(run), `"https://x.example/v1"`},
+		"no workflow in it":                {string(mine(ModeCLI)), runOf(run), "repository"},
+		"a person's, as an action":         {string(mine(ModeAction)), person, "names no workflow"},
+		"a person's, as a workflow":        {string(ourProvenance(t, run, ModeCLI)), person, "names no workflow"},
+		"a person's, by GitHub's action":   {string(githubProvenance(run)), person, "names no workflow"},
+		"a person's, in no mode of theirs": {strings.Replace(string(mine(ModeCLI)), `"sealyard_mode":"cli"`, `"sealyard_mode":"action"`, 1), person, "names no workflow"},
+		"another commit":                   {strings.Replace(other, "URI", run.Repository+"@refs/heads/dev", 1), runOf(run), "is at commit"},
+		"another commit, .git":             {strings.Replace(other, "URI", run.Repository+".git#dev", 1), runOf(run), "is at commit"},
+		"another commit, by ssh":           {strings.Replace(other, "URI", "ssh://git@github.com:acme/Widget.git", 1), runOf(run), "is at commit"},
+		"another repository":               {strings.Replace(other, "URI", run.Repository+"2@refs/heads/dev", 1), runOf(run), ""},
+		"not an object":                    {`[]`, runOf(run), "provenance"},
 	} {
 		if err := agree([]byte(c.predicate), c.who); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
