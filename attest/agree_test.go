@@ -175,7 +175,8 @@ func without(t testing.TB, predicate []byte, path ...string) ([]byte, bool) {
 	return out, true
 }
 
-// What provenance says is foreign bytes: never a panic, and never agreement with a certificate that names nothing.
+// What provenance says is foreign bytes: never a panic, and never agreement with a certificate that names nothing. Run it with
+// -fuzzminimizetime 1x.
 func FuzzAgree(f *testing.F) {
 	f.Add(ourProvenance(f, aRun(), ModeAction))
 	f.Add(githubProvenance(aRun()))

@@ -274,3 +274,28 @@ func TestEveryEntryHolds(t *testing.T) {
 		}
 	}
 }
+
+// Bundles with a certificate are foreign bytes: never a panic, and never another statement than was signed. Each process has keys
+// of its own, so this is about what is parsed; TestTampered is about what is believed. Run it with -fuzzminimizetime 1x: Go would
+// spend a minute on making an input smaller whose path differs from run to run.
+func FuzzVerifyCertificate(f *testing.F) {
+	s, st := newSigstore(f), bom(f)
+	v1, v2 := newTestLog(f, false), newTestLog(f, true)
+	s.rekor = v1.in(since(time.Hour), time.Time{})
+	maps.Copy(s.rekor, v2.in(since(time.Hour), time.Time{}))
+	trust := trustIn(f, s.roots(f, nil), exactly(workflowSAN, githubIssuer))
+	for _, b := range [][]byte{s.logged(f, st, v1), s.logged(f, st, v2), s.signedBy(f, st, claims(), nil)} {
+		f.Add(b)
+		f.Add(bytes.Replace(b, []byte(`"hashes"`), []byte(`"hashes":[],"x"`), 1))
+		f.Add(bytes.Replace(b, []byte(`"certificate":`), []byte(`"x509CertificateChain":`), 1))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := trust.Verify(b, st.Subjects()[0])
+		if err == nil && !bytes.Equal(v.JSON(), st.JSON()) {
+			t.Fatalf("verified what was never signed: %s", v.JSON())
+		}
+		if err != nil && !errors.Is(err, attest.ErrUntrusted) {
+			t.Fatal(err)
+		}
+	})
+}
