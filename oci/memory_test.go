@@ -50,7 +50,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if got := peak(); got > limit {
 		t.Errorf("the heap grew by %d bytes", got)
 	}
-	if events.Load() < 2*size/progressStep {
+	if events.Load() < 2*size/(progressStep+copyBuffer) { // a step ends with the read that reaches it
 		t.Errorf("%d progress events", events.Load())
 	}
 }
