@@ -72,9 +72,8 @@ func (e Env) cache(name string) (string, error) {
 var errDenied = errors.New("denied")
 
 // The collector is in no hurry while the heap is small, for most commands end before it is worth collecting: verifying a
-// small image takes 72 ms of CPU instead of 82. From
-// memoryLimit bytes on it works harder: scanning makes garbage faster than it is collected otherwise, and measured no
-// slower with the limit.
+// small image takes 72 ms of CPU instead of 82. From memoryLimit bytes on it works harder: scanning makes garbage
+// faster than it is collected otherwise, and measured no slower with the limit.
 const (
 	memoryLimit = 160 << 20
 	gcPercent   = 800

@@ -101,6 +101,7 @@ func (s *scanner) catalogConfig() *syft.CreateSBOMConfig {
 	cfg := syft.DefaultCreateSBOMConfig().WithTool("sealyard", s.opts.Version).WithoutFiles().
 		WithParallelism(runtime.GOMAXPROCS(0)) // syft's own is four times as many, each with a file in memory
 	cfg.Relationships.PackageFileOwnership = false
+	cfg.Unknowns.RemoveWhenPackagesDefined = false // an archive that is a package may hold others that could not be read
 	// as grype does: symbols tell whether a Go binary holds the vulnerable function at all
 	cfg.Packages.Golang = cfg.Packages.Golang.WithCaptureSymbols(cataloging.SymbolScopeAll).
 		WithSearchRemoteLicenses(false).WithSearchLocalModCacheLicenses(false)
