@@ -31,7 +31,7 @@ func claim(s statement, signer attest.Identity) (policy.Claim, error) {
 	}
 	return policy.Claim{
 		PredicateType: s.PredicateType(), Subjects: s.Subjects(), Digest: s.Digest(), Predicate: predicate,
-		Signer: policy.Signer{Kind: signer.Kind, ID: signer.ID, Issuer: signer.Issuer},
+		Signer: policy.Signer{Kind: signer.Kind, ID: signer.ID, Issuer: signer.Issuer, Workflow: policy.Workflow(signer.Workflow)},
 	}, nil
 }
 

@@ -26,6 +26,7 @@ type Workflow struct {
 	Config       string // .18: the workflow that started the run, like Signer; another one when Signer is reusable
 	Event        string // .20: what started it, such as push
 	Run          string // .21: https://github.com/OWNER/NAME/actions/runs/ID/attempts/N
+	Visibility   string // .22: of Repository at the time of signing: public, private or internal
 }
 
 // certified reads an identity out of a certificate that was verified. The summary has the first subject alternative
@@ -41,6 +42,7 @@ func certified(leaf *x509.Certificate, c *certificate.Summary) (Identity, error)
 		Signer: c.BuildSignerURI, Runner: c.RunnerEnvironment, Repository: c.SourceRepositoryURI, Commit: c.SourceRepositoryDigest,
 		Ref: c.SourceRepositoryRef, RepositoryID: c.SourceRepositoryIdentifier, OwnerID: c.SourceRepositoryOwnerIdentifier,
 		Config: c.BuildConfigURI, Event: c.BuildTrigger, Run: c.RunInvocationURI,
+		Visibility: c.SourceRepositoryVisibilityAtSigning,
 	}}, nil
 }
 
@@ -57,6 +59,7 @@ type githubClaims struct {
 	Event          string `json:"event_name"`
 	RunID          string `json:"run_id"`
 	Attempt        string `json:"run_attempt"`
+	Visibility     string `json:"repository_visibility"`
 }
 
 // workflow is what a certificate for these claims will say.
@@ -69,7 +72,7 @@ func (c githubClaims) workflow() Workflow {
 	}
 	w := Workflow{
 		Signer: at(c.JobWorkflowRef), Runner: c.Runner, Repository: at(c.Repository), Commit: c.Commit, Ref: c.Ref,
-		RepositoryID: c.RepositoryID, OwnerID: c.OwnerID, Config: at(c.WorkflowRef), Event: c.Event,
+		RepositoryID: c.RepositoryID, OwnerID: c.OwnerID, Config: at(c.WorkflowRef), Event: c.Event, Visibility: c.Visibility,
 	}
 	if c.Repository != "" && c.RunID != "" {
 		w.Run = w.Repository + "/actions/runs/" + c.RunID + "/attempts/" + c.Attempt

@@ -69,6 +69,15 @@ func compareClaims(a, b Claim) int {
 		cmp.Compare(a.Signer.Kind, b.Signer.Kind),
 		cmp.Compare(a.Signer.ID, b.Signer.ID),
 		cmp.Compare(a.Signer.Issuer, b.Signer.Issuer),
+		compareWorkflows(a.Signer.Workflow, b.Signer.Workflow),
+	)
+}
+
+func compareWorkflows(a, b Workflow) int {
+	return cmp.Or(
+		cmp.Compare(a.Run, b.Run), cmp.Compare(a.Signer, b.Signer), cmp.Compare(a.Config, b.Config), cmp.Compare(a.Runner, b.Runner),
+		cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.RepositoryID, b.RepositoryID), cmp.Compare(a.OwnerID, b.OwnerID),
+		cmp.Compare(a.Commit, b.Commit), cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Visibility, b.Visibility),
 	)
 }
 

@@ -34,7 +34,8 @@ func TestInputWritesEveryField(t *testing.T) {
 		SchemaVersion: SchemaVersion, Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("x", 3600)),
 		Image: Image{Platforms: []Platform{{}}}, Claims: []Claim{{Predicate: json.RawMessage(` { "b" : 1.0, "a" : "\u003c" } `)}},
 	}
-	const want = `{"claims":[{"digest":"","predicate":{"a":"<","b":1.0},"predicateType":"","signer":{"id":"","issuer":"","kind":""},"subjects":[]}],` +
+	const want = `{"claims":[{"digest":"","predicate":{"a":"<","b":1.0},"predicateType":"","signer":{"id":"","issuer":"","kind":"",` +
+		`"workflow":{"commit":"","config":"","event":"","ownerId":"","ref":"","repository":"","repositoryId":"","run":"","runner":"","signer":"","visibility":""}},"subjects":[]}],` +
 		`"image":{"annotations":{},"digest":"","mediaType":"","platforms":[{"annotations":{},"config":{"cmd":[],"created":"","entrypoint":[],"envNames":[],` +
 		`"exposedPorts":[],"healthcheck":false,"labels":{},"user":"","volumes":[],"workingDir":""},"digest":"","layers":0,"platform":"","size":0}]},` +
 		`"schemaVersion":"1","time":"2026-01-02T02:04:05Z"}`

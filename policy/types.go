@@ -82,6 +82,24 @@ type Signer struct {
 	Kind   string `json:"kind"`   // [SignerKey], [SignerKeyless] or [SignerNone]
 	ID     string `json:"id"`     // hex SHA-256 of the SPKI, or the certificate's SAN; "" for none
 	Issuer string `json:"issuer"` // OIDC issuer; "" unless keyless
+	// Workflow is the run that signed, in the issuer's words; all "" when the signer is no CI workflow.
+	Workflow Workflow `json:"workflow"`
+}
+
+// Workflow is the run of a CI workflow that an issuer vouches for: claims of its token, and after that extensions of the
+// certificate. What the issuer does not say is "".
+type Workflow struct {
+	Signer       string `json:"signer"`       // the workflow that holds the identity, https://github.com/OWNER/NAME/PATH@REF
+	Runner       string `json:"runner"`       // "github-hosted" or "self-hosted"
+	Repository   string `json:"repository"`   // https://github.com/OWNER/NAME that the run belongs to
+	Commit       string `json:"commit"`       // of Repository, in hex
+	Ref          string `json:"ref"`          // of Repository, in full
+	RepositoryID string `json:"repositoryId"` // a number that a new repository of the same name does not have
+	OwnerID      string `json:"ownerId"`
+	Config       string `json:"config"`     // the workflow that started the run; not Signer when that is reusable
+	Event        string `json:"event"`      // what started the run, such as "push"
+	Run          string `json:"run"`        // URL of the run and attempt
+	Visibility   string `json:"visibility"` // of Repository when it signed: "public", "private" or "internal"
 }
 
 // Decision is the answer of one or several bundles. The zero Decision denies. It is a pure function of the

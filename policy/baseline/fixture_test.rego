@@ -33,7 +33,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0101010101010101010101010101010101010101010101010101010101010101"
@@ -55,7 +68,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"
@@ -77,7 +103,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"
@@ -126,7 +165,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0101010101010101010101010101010101010101010101010101010101010101"
@@ -193,7 +245,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"
@@ -260,7 +325,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"
@@ -305,7 +383,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0101010101010101010101010101010101010101010101010101010101010101",
@@ -343,7 +434,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0101010101010101010101010101010101010101010101010101010101010101"
@@ -365,7 +469,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"
@@ -387,7 +504,20 @@ evidence := {
 			"signer": {
 				"id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
 				"issuer": "",
-				"kind": "key"
+				"kind": "key",
+				"workflow": {
+					"commit": "",
+					"config": "",
+					"event": "",
+					"ownerId": "",
+					"ref": "",
+					"repository": "",
+					"repositoryId": "",
+					"run": "",
+					"runner": "",
+					"signer": "",
+					"visibility": ""
+				}
 			},
 			"subjects": [
 				"sha256:0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"

@@ -66,7 +66,7 @@ deny contains finding if {
 # title: Claims are signed by whom the policy trusts
 # description: >-
 #   With the setting signers each claim must be signed by one of them. Without it all claims must have the same
-#   signer, so that nobody can add one of their own.
+#   signer, and of a workflow the same run, so that nobody can add one of their own.
 # custom:
 #   id: signer-untrusted
 #   severity: critical

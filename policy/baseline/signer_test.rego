@@ -10,7 +10,7 @@ unsigned := [object.remove(claim, {"signer"}) | some claim in evidence.claims]
 
 nobody := {"kind": "none", "id": "", "issuer": ""}
 
-workflow := {"kind": "keyless", "id": "https://github.com/acme/app/.github/workflows/build.yml@refs/heads/main", "issuer": "https://token.actions.githubusercontent.com"}
+workflow := {"kind": "keyless", "workflow": {"run": "https://github.com/acme/app/actions/runs/1/attempts/1"}, "id": "https://github.com/acme/app/.github/workflows/build.yml@refs/heads/main", "issuer": "https://token.actions.githubusercontent.com"}
 
 # R79 T20: evidence nobody stands for does not count.
 test_signer_missing if {
@@ -27,6 +27,14 @@ test_signer_mixed if {
 		not allowed(signer(4, value))
 	}
 	"signer-untrusted" in denied(signer(4, workflow))
+}
+
+# T18: nor can another run of the same workflow.
+test_signer_other_run if {
+	other := object.union(workflow, {"workflow": {"run": "https://github.com/acme/app/actions/runs/2/attempts/1"}})
+	mixed := array.concat(all_signed(workflow), signer(4, other))
+	denied(mixed) == {"signer-untrusted"}
+	not allowed(mixed)
 }
 
 # T23: a listed signer is the very one, with its issuer.
