@@ -96,6 +96,8 @@ func signInputs() []input {
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
 		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
+		{name: "log-threshold", value: "1", on: b + " " + v, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
+		{name: "timestamp-threshold", value: "1", on: b + " " + v, help: "clocks of as many different operators that must say when each keyless signature was made"},
 		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
 		{name: "expect-image", on: v, help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "repo", on: v, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},

@@ -244,58 +244,6 @@ func (s *session) keylessSigner() (attest.Signer, error) {
 	})
 }
 
-// trust says whom verify believes: a public key, or a trusted root and an identity.
-func (s *session) trust() (*attest.Trust, error) {
-	var o attest.TrustOptions
-	if name := s.in.one("key"); name != "" {
-		pem, err := s.keyFile(name)
-		if err != nil {
-			return nil, err
-		}
-		o.PublicKeys = []attest.File{{Name: name, Data: pem}}
-	}
-	for _, name := range s.in.all("trusted-root") {
-		raw, err := readFile(name)
-		if err != nil {
-			return nil, err
-		}
-		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
-	}
-	who := attest.ExpectedIdentity{
-		SAN: s.in.one("certificate-identity"), SANPattern: s.in.one("certificate-identity-regexp"),
-		Issuer: s.in.one("certificate-oidc-issuer"), IssuerPattern: s.in.one("certificate-oidc-issuer-regexp"),
-		Repository: s.in.one("repo"), Workflow: s.in.one("workflow"), Ref: s.in.one("ref"),
-		SignerWorkflow: s.in.one("signer-workflow"), Runner: s.in.one("runner"), Event: s.in.one("event"),
-	}
-	if who != (attest.ExpectedIdentity{}) {
-		o.Identities = []attest.ExpectedIdentity{who}
-	}
-	if len(o.PublicKeys) > 0 && len(o.Identities) > 0 {
-		return nil, hint.Misuse(errors.New("a key and an identity: either of them would be enough"), "a statement is signed by the one or the other; verify once with each")
-	}
-	return attest.LoadTrust(o)
-}
-
-// trustIn says whom to believe when the gate checks what a signer just signed: that signer and nobody else.
-func (s *session) trustIn(signer attest.Signer, id attest.Identity) (*attest.Trust, error) {
-	if k, ok := signer.(*attest.Key); ok {
-		pem, err := k.PublicKey()
-		if err != nil {
-			return nil, err
-		}
-		return attest.LoadTrust(attest.TrustOptions{PublicKeys: []attest.File{{Name: "the signing key", Data: pem}}})
-	}
-	o := attest.TrustOptions{Identities: []attest.ExpectedIdentity{{SAN: id.ID, Issuer: id.Issuer}}}
-	for _, name := range s.in.all("trusted-root") {
-		raw, err := readFile(name)
-		if err != nil {
-			return nil, err
-		}
-		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
-	}
-	return attest.LoadTrust(o)
-}
-
 // readFile reads a small file that an input names.
 func readFile(name string) ([]byte, error) { return readUpTo(name, maxFile) }
 

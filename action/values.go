@@ -38,6 +38,15 @@ func (v values) duration(name string) (time.Duration, error) {
 	return d, nil
 }
 
+// number reads a count of at least one.
+func (v values) number(name string) (int, error) {
+	n, err := strconv.Atoi(v.one(name))
+	if err != nil || n < 1 {
+		return 0, hint.Misuse(fmt.Errorf("input %s: %q is not a number from 1", name, v.one(name)), "write a number such as 2")
+	}
+	return n, nil
+}
+
 // set stores the value of one input after checking it.
 func (v values) set(in input, raw ...string) error {
 	var out []string

@@ -38,18 +38,21 @@ func proven(material *protobundle.VerificationMaterial) error {
 // trustedRoot is a root and what bundles must carry to be verified against it.
 type trustedRoot struct {
 	*verify.Verifier
-	logs map[string]*root.TransparencyLog // by key id in hex
+	logs      map[string]*root.TransparencyLog // by key id in hex
+	witnesses witnesses
+	least     Thresholds
 }
 
 // logged checks what sigstore-go leaves out of the log entries of a bundle that it verified: that every entry, also of
 // a log it does not know, is of this signature (T25); that what an entry of Rekor v2 says is what the log has, and not
-// only what sigstore-go made anew from the bundle (T21); and that a log was in use at the trusted times. Entries of
-// Rekor v2 have no time of their own (R47).
+// only what sigstore-go made anew from the bundle (T21); that a log was in use at the trusted times, for entries of
+// Rekor v2 have no time of their own (R47); and that there are as many witnesses as are asked for (R46).
 func (r trustedRoot) logged(b *bundle.Bundle, times []verify.TimestampVerificationResult) error {
 	entries, err := b.TlogEntries()
 	if err != nil {
 		return err
 	}
+	var logs []*root.TransparencyLog
 	for _, e := range entries {
 		if !bytes.Equal(e.Signature(), b.GetDsseEnvelope().GetSignatures()[0].GetSig()) {
 			return errors.New("a log entry is of another signature")
@@ -57,6 +60,12 @@ func (r trustedRoot) logged(b *bundle.Bundle, times []verify.TimestampVerificati
 		l := r.logs[hex.EncodeToString([]byte(e.LogKeyID()))]
 		if l == nil {
 			continue // it proves nothing, and takes nothing away
+		}
+		logs = append(logs, l)
+		if len(entries) > 1 { // a single one was verified, or the bundle would not have been
+			if err := r.promised(e); err != nil {
+				return fmt.Errorf("log %q: %w", l.BaseURL, err)
+			}
 		}
 		if e.IsRekorV2() {
 			if err := contains(l, e); err != nil {
@@ -69,7 +78,7 @@ func (r trustedRoot) logged(b *bundle.Bundle, times []verify.TimestampVerificati
 			}
 		}
 	}
-	return nil
+	return r.witnesses.count(r.least, logs, times)
 }
 
 // contains proves that the body of an entry of Rekor v2 is in its log.

@@ -276,28 +276,35 @@ func (l testLog) sign(t testing.TB, message []byte) []byte {
 // entry logs the signature in a bundle: as hashedrekord 0.0.2 of Rekor v2, or as dsse 0.0.1 of Rekor v1 with a signed time.
 func (l testLog) entry(t testing.TB, b *protobundle.Bundle, when time.Time) *protorekor.TransparencyLogEntry {
 	t.Helper()
+	return l.entryAt(t, b, when, 0)
+}
+
+// entryAt is entry as the first or the second of the two.
+func (l testLog) entryAt(t testing.TB, b *protobundle.Bundle, when time.Time, index int64) *protorekor.TransparencyLogEntry {
+	t.Helper()
 	kind, body := "dsse", dsseBody(t, b)
 	if l.v2 {
 		kind, body = "hashedrekord", hashedBody(t, b)
 	}
 	e := &protorekor.TransparencyLogEntry{
-		LogIndex: 0, LogId: &protocommon.LogId{KeyId: l.id}, KindVersion: &protorekor.KindVersion{Kind: kind, Version: "0.0.1"}, CanonicalizedBody: body,
+		LogIndex: index, LogId: &protocommon.LogId{KeyId: l.id}, KindVersion: &protorekor.KindVersion{Kind: kind, Version: "0.0.1"}, CanonicalizedBody: body,
 	}
 	leaf, sibling := sha256.Sum256(append([]byte{0}, body...)), sha256.Sum256([]byte("another entry"))
-	tree := sha256.Sum256(append(append([]byte{1}, leaf[:]...), sibling[:]...))
+	halves := [][]byte{leaf[:], sibling[:]}
+	tree := sha256.Sum256(append(append([]byte{1}, halves[index]...), halves[1-index]...))
 	origin := "log.example"
 	if l.v2 {
 		e.KindVersion.Version = "0.0.2"
 	} else {
 		origin += " - 123"
 		e.IntegratedTime = when.Unix()
-		set := must(json.Marshal(map[string]any{"body": body, "integratedTime": e.IntegratedTime, "logID": hex.EncodeToString(l.id), "logIndex": 0}))(t)
+		set := must(json.Marshal(map[string]any{"body": body, "integratedTime": e.IntegratedTime, "logID": hex.EncodeToString(l.id), "logIndex": index}))(t)
 		e.InclusionPromise = &protorekor.InclusionPromise{SignedEntryTimestamp: l.sign(t, set)}
 	}
 	text := fmt.Sprintf("%s\n2\n%s\n", origin, base64.StdEncoding.EncodeToString(tree[:]))
 	note := base64.StdEncoding.EncodeToString(append(append([]byte(nil), l.id[:4]...), l.sign(t, []byte(text))...))
 	e.InclusionProof = &protorekor.InclusionProof{
-		LogIndex: 0, TreeSize: 2, RootHash: tree[:], Hashes: [][]byte{sibling[:]},
+		LogIndex: index, TreeSize: 2, RootHash: tree[:], Hashes: [][]byte{sibling[:]},
 		Checkpoint: &protorekor.Checkpoint{Envelope: text + "\n\u2014 log.example " + note + "\n"},
 	}
 	return e

@@ -37,6 +37,7 @@ type TrustOptions struct {
 	PublicKeys   []File             // PEM, one or more keys in each
 	TrustedRoots []File             // Sigstore trusted roots v0.1 or v0.2: JSON, or JSON lines (R48)
 	Identities   []ExpectedIdentity // who may have signed with a certificate: any one of them
+	Thresholds   Thresholds         // for signatures made with a certificate
 }
 
 // Trust is a set of keys, roots and identities that statements are verified against. It never changes and can be used
@@ -65,7 +66,7 @@ func LoadTrust(o TrustOptions) (*Trust, error) {
 		t.keys = append(t.keys, keys...)
 	}
 	for _, f := range o.TrustedRoots {
-		roots, err := parseRoots(f.Data)
+		roots, err := parseRoots(f.Data, o.Thresholds)
 		if err != nil {
 			return nil, hint.Misuse(fmt.Errorf("trusted root %q: %w", f.Name, err), "give a trusted_root.json of Sigstore, or JSON lines of them")
 		}
@@ -85,6 +86,8 @@ func LoadTrust(o TrustOptions) (*Trust, error) {
 		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "give a public key, or a trusted root and an identity")
 	case len(t.roots) > 0 && len(t.who) == 0:
 		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the repository that signs, or the certificate's subject and its OIDC issuer")
+	case len(t.keys) > 0 && max(o.Thresholds.Logs, o.Thresholds.Clocks) > 1:
+		return nil, hint.Misuse(errors.New("a threshold of witnesses and a key, whose signatures need none"), "trust a root and an identity alone")
 	case max(len(t.keys), len(t.roots), len(t.who)) > maxTrusted:
 		return nil, hint.Misuse(fmt.Errorf("more than %d keys, roots or identities", maxTrusted), "verify against fewer")
 	}
@@ -146,7 +149,7 @@ func parseKey(block []byte) (trustedKey, error) {
 }
 
 // parseRoots reads one or more trusted roots: a JSON document, or several after each other.
-func parseRoots(data []byte) ([]trustedRoot, error) {
+func parseRoots(data []byte, least Thresholds) ([]trustedRoot, error) {
 	if len(data) > maxRootFile {
 		return nil, fmt.Errorf("file of %d bytes, at most %d are read", len(data), maxRootFile)
 	}
@@ -160,7 +163,7 @@ func parseRoots(data []byte) ([]trustedRoot, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := parseRoot(doc)
+		r, err := parseRoot(doc, least)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +177,7 @@ func parseRoots(data []byte) ([]trustedRoot, error) {
 	return roots, nil
 }
 
-func parseRoot(doc []byte) (trustedRoot, error) {
+func parseRoot(doc []byte, least Thresholds) (trustedRoot, error) {
 	var pb prototrustroot.TrustedRoot
 	if err := protojson.Unmarshal(doc, &pb); err != nil {
 		return trustedRoot{}, err
@@ -190,18 +193,22 @@ func parseRoot(doc []byte) (trustedRoot, error) {
 	if err != nil {
 		return trustedRoot{}, err
 	}
-	opts, err := demands(r)
+	opts, err := demands(r, least)
 	if err != nil {
 		return trustedRoot{}, err
 	}
+	who := witnessesOf(&pb)
+	if err := who.enough(least); err != nil {
+		return trustedRoot{}, err
+	}
 	v, err := verify.NewVerifier(r, opts...)
-	return trustedRoot{v, r.RekorLogs()}, err
+	return trustedRoot{v, r.RekorLogs(), who, least}, err
 }
 
 // demands is what bundles must carry to be verified against a root: everything the root has an authority for. So a
 // root with a transparency log never accepts a bundle without log entry, and no root falls back to the current time
 // (R45, T22, T26).
-func demands(r *root.TrustedRoot) ([]verify.VerifierOption, error) {
+func demands(r *root.TrustedRoot, least Thresholds) ([]verify.VerifierOption, error) {
 	if len(r.FulcioCertificateAuthorities()) == 0 {
 		return nil, errors.New("it names no certificate authority")
 	}
@@ -211,9 +218,9 @@ func demands(r *root.TrustedRoot) ([]verify.VerifierOption, error) {
 	}
 	switch logs, clocks := len(r.RekorLogs()), len(r.TimestampingAuthorities()); {
 	case logs > 0:
-		return append(opts, verify.WithTransparencyLog(1), verify.WithObserverTimestamps(1)), nil
+		return append(opts, verify.WithTransparencyLog(max(1, least.Logs)), verify.WithObserverTimestamps(max(1, least.Clocks))), nil
 	case clocks > 0:
-		return append(opts, verify.WithSignedTimestamps(1)), nil
+		return append(opts, verify.WithSignedTimestamps(max(1, least.Clocks))), nil
 	default:
 		return nil, errors.New("it names no source of time: no timestamp authority and no transparency log")
 	}

@@ -554,7 +554,7 @@ func FuzzTrustedRoot(f *testing.F) {
 	f.Add(append(bytes.Clone(seed), seed...))
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[{}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if roots, err := parseRoots(b); err == nil && len(roots) == 0 {
+		if roots, err := parseRoots(b, Thresholds{}); err == nil && len(roots) == 0 {
 			t.Fatal("no root and no error")
 		}
 	})

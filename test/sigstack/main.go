@@ -8,6 +8,7 @@
 //	trusted_root.json     what to verify against: every service
 //	signing_config.json   what to sign with: Rekor v2
 //	rekor-v1/             the same with Rekor v1 as the log
+//	two-logs/             the same with two logs of two operators, and an entry in each
 //	private/              the same without any log, as GitHub signs for private repositories
 //	env                   for a shell to read: what a job's environment says, the token endpoint among it, and the admin endpoint
 //
@@ -91,10 +92,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-s.rekor.gone:
-		if ctx.Err() != nil {
-			return nil // a terminal's interrupt reaches the child as well
-		}
-		return fmt.Errorf("rekor ended: %w", err)
+	case err = <-s.rekor.gone:
+	case err = <-s.peer.gone:
 	}
+	if ctx.Err() != nil {
+		return nil // a terminal's interrupt reaches the child as well
+	}
+	return fmt.Errorf("rekor ended: %w", err)
 }

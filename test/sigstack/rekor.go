@@ -35,27 +35,29 @@ type rekorServer struct {
 	gone chan error // gets one value, when it has ended
 }
 
-func (s *stack) startRekor(ctx context.Context, state string) (http.Handler, error) {
+// startRekor starts the Rekor v2 of a name, which is also the one of its files.
+func startRekor(ctx context.Context, state, name string) (*rekorServer, http.Handler, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	keyFile := filepath.Join(state, "rekor.pem")
+	keyFile := filepath.Join(state, name+".pem")
 	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for range 3 { // another process may take a port between our look and Rekor's
 		var at string
-		if s.rekor, at, err = runRekor(ctx, keyFile, filepath.Join(state, "rekor")); err == nil {
-			s.rekor.key = public
-			return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: at}), nil
+		var r *rekorServer
+		if r, at, err = runRekor(ctx, keyFile, filepath.Join(state, name)); err == nil {
+			r.key = public
+			return r, httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: at}), nil
 		}
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 func runRekor(ctx context.Context, keyFile, dir string) (*rekorServer, string, error) {

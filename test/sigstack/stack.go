@@ -22,6 +22,7 @@ const (
 	tsa      = "tsa"
 	rekorTwo = "rekor"
 	rekorOne = "rekor1"
+	peer     = "peer" // another Rekor v2, of another operator
 )
 
 // stack is everything that runs.
@@ -32,6 +33,7 @@ type stack struct {
 	clock  []*x509.Certificate // of the timestamp authority: leaf first, root last
 	ctKey  crypto.PublicKey
 	rekor  *rekorServer
+	peer   *rekorServer
 	rekor1 crypto.PublicKey
 	fronts fronts
 }
@@ -52,7 +54,14 @@ func start(ctx context.Context, state string, claims map[string]string) (*stack,
 			s.issuer, err = newIssuer(claims)
 			return s.issuer, err
 		}},
-		{rekorTwo, s.startRekor},
+		{rekorTwo, func(ctx context.Context, state string) (h http.Handler, err error) {
+			s.rekor, h, err = startRekor(ctx, state, rekorTwo)
+			return h, err
+		}},
+		{peer, func(ctx context.Context, state string) (h http.Handler, err error) {
+			s.peer, h, err = startRekor(ctx, state, peer)
+			return h, err
+		}},
 		{rekorOne, s.startRekorOne},
 		{ctLog, s.startCTLog},
 		{fulcio, s.startFulcio},
@@ -71,7 +80,9 @@ func start(ctx context.Context, state string, claims map[string]string) (*stack,
 
 func (s *stack) stop() {
 	s.fronts.stop()
-	if s.rekor != nil {
-		s.rekor.stop()
+	for _, r := range []*rekorServer{s.rekor, s.peer} {
+		if r != nil {
+			r.stop()
+		}
 	}
 }

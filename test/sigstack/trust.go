@@ -16,6 +16,7 @@ import (
 	"github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"google.golang.org/protobuf/encoding/protojson"
 )
 
 func (s *stack) caRoot() *x509.Certificate {
@@ -23,10 +24,10 @@ func (s *stack) caRoot() *x509.Certificate {
 	return chain[len(chain)-1]
 }
 
-// write writes what signers and verifiers need: with both logs, with Rekor v1 alone, and without any log.
+// write writes what signers and verifiers need: with Rekor of both versions, with v1 alone, with two of v2, and without any log.
 func (s *stack) write(dir string) error {
-	logs := map[string]uint32{rekorTwo: 2, rekorOne: 1}
-	for sub, names := range map[string][]string{"": {rekorTwo, rekorOne}, "rekor-v1": {rekorOne}, "private": nil} {
+	logs := map[string]uint32{rekorTwo: 2, peer: 2, rekorOne: 1}
+	for sub, names := range map[string][]string{"": {rekorTwo, rekorOne}, "rekor-v1": {rekorOne}, "two-logs": {rekorTwo, peer}, "private": nil} {
 		sub = filepath.Join(dir, sub)
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return err
@@ -35,7 +36,7 @@ func (s *stack) write(dir string) error {
 		for _, name := range names {
 			services = append(services, s.service(name, "", logs[name]))
 		}
-		if err := s.writeSigningConfig(sub, services); err != nil {
+		if err := s.writeSigningConfig(sub, services, sub == filepath.Join(dir, "two-logs")); err != nil {
 			return fmt.Errorf("signing config: %w", err)
 		}
 		if err := s.writeTrustedRoot(sub, names); err != nil {
@@ -71,17 +72,28 @@ func (s *stack) writeEnv(name string) error {
 }
 
 func (s *stack) service(name, path string, version uint32) root.Service {
-	return root.Service{URL: s.fronts.url(name) + path, MajorAPIVersion: version, ValidityPeriodStart: s.began, Operator: "sigstack"}
+	return root.Service{URL: s.fronts.url(name) + path, MajorAPIVersion: version, ValidityPeriodStart: s.began, Operator: operator(name)}
 }
 
-func (s *stack) writeSigningConfig(dir string, logs []root.Service) error {
+// operator is who runs a service.
+func operator(name string) string {
+	if name == peer {
+		return "peer.example"
+	}
+	return "sigstack.example"
+}
+
+func (s *stack) writeSigningConfig(dir string, logs []root.Service, every bool) error {
 	anyOne := root.ServiceConfiguration{Selector: v1.ServiceSelector_ANY}
 	logConfig := anyOne
-	if len(logs) == 0 {
+	switch {
+	case every:
+		logConfig = root.ServiceConfiguration{Selector: v1.ServiceSelector_EXACT, Count: uint32(len(logs))}
+	case len(logs) == 0:
 		logConfig = root.ServiceConfiguration{}
 	}
 	c, err := root.NewSigningConfig(root.SigningConfigMediaType02, []root.Service{s.service(fulcio, "", 1)}, []root.Service{{
-		URL: githubIssuer, MajorAPIVersion: 1, ValidityPeriodStart: s.began, Operator: "sigstack",
+		URL: githubIssuer, MajorAPIVersion: 1, ValidityPeriodStart: s.began, Operator: operator(github),
 	}}, logs, logConfig, []root.Service{s.service(tsa, stampPath, 1)}, anyOne)
 	if err != nil {
 		return err
@@ -100,8 +112,11 @@ func (s *stack) writeTrustedRoot(dir string, logs []string) error {
 		var l *root.TransparencyLog
 		if name == rekorOne {
 			l, err = s.log(name, s.rekor1)
-		} else if l, err = s.log(name, s.rekor.key); err == nil {
-			_, l.ID, err = note.KeyHash(host, s.rekor.key) // Rekor v2 names its log by key and origin
+		} else {
+			key := map[string]*rekorServer{rekorTwo: s.rekor, peer: s.peer}[name].key
+			if l, err = s.log(name, key); err == nil {
+				_, l.ID, err = note.KeyHash(host, key) // Rekor v2 names its log by key and origin
+			}
 		}
 		if err != nil {
 			return err
@@ -117,7 +132,34 @@ func (s *stack) writeTrustedRoot(dir string, logs []string) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, "trusted_root.json"), r)
+	return s.writeOperated(filepath.Join(dir, "trusted_root.json"), r)
+}
+
+// writeOperated writes a trusted root as one of v0.2, which says who runs what.
+func (s *stack) writeOperated(name string, r *root.TrustedRoot) error {
+	raw, err := r.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	var pb v1.TrustedRoot
+	if err := protojson.Unmarshal(raw, &pb); err != nil {
+		return err
+	}
+	pb.MediaType = "application/vnd.dev.sigstore.trustedroot.v0.2+json"
+	at := map[string]string{}
+	for name := range s.fronts {
+		at[s.fronts.url(name)] = operator(name)
+	}
+	for _, l := range append(pb.GetTlogs(), pb.GetCtlogs()...) {
+		l.Operator = at[l.GetBaseUrl()]
+	}
+	for _, a := range append(pb.GetCertificateAuthorities(), pb.GetTimestampAuthorities()...) {
+		a.Operator = at[a.GetUri()]
+	}
+	if raw, err = protojson.Marshal(&pb); err != nil {
+		return err
+	}
+	return os.WriteFile(name, raw, 0o644)
 }
 
 // log describes a log whose name is the hash of its key.

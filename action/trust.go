@@ -1,0 +1,82 @@
+package action
+
+import (
+	"errors"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+// trust says whom verify believes: a public key, or a trusted root and an identity.
+func (s *session) trust() (*attest.Trust, error) {
+	var o attest.TrustOptions
+	var err error
+	if o.Thresholds, err = s.thresholds(); err != nil {
+		return nil, err
+	}
+	if name := s.in.one("key"); name != "" {
+		pem, err := s.keyFile(name)
+		if err != nil {
+			return nil, err
+		}
+		o.PublicKeys = []attest.File{{Name: name, Data: pem}}
+	}
+	if o.TrustedRoots, err = s.roots(); err != nil {
+		return nil, err
+	}
+	who := attest.ExpectedIdentity{
+		SAN: s.in.one("certificate-identity"), SANPattern: s.in.one("certificate-identity-regexp"),
+		Issuer: s.in.one("certificate-oidc-issuer"), IssuerPattern: s.in.one("certificate-oidc-issuer-regexp"),
+		Repository: s.in.one("repo"), Workflow: s.in.one("workflow"), Ref: s.in.one("ref"),
+		SignerWorkflow: s.in.one("signer-workflow"), Runner: s.in.one("runner"), Event: s.in.one("event"),
+	}
+	if who != (attest.ExpectedIdentity{}) {
+		o.Identities = []attest.ExpectedIdentity{who}
+	}
+	if len(o.PublicKeys) > 0 && len(o.Identities) > 0 {
+		return nil, hint.Misuse(errors.New("a key and an identity: either of them would be enough"), "a statement is signed by the one or the other; verify once with each")
+	}
+	return attest.LoadTrust(o)
+}
+
+// trustIn says whom to believe when the gate checks what a signer just signed: that signer and nobody else.
+func (s *session) trustIn(signer attest.Signer, id attest.Identity) (*attest.Trust, error) {
+	least, err := s.thresholds()
+	if err != nil {
+		return nil, err
+	}
+	if k, ok := signer.(*attest.Key); ok {
+		pem, err := k.PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		return attest.LoadTrust(attest.TrustOptions{PublicKeys: []attest.File{{Name: "the signing key", Data: pem}}, Thresholds: least})
+	}
+	o := attest.TrustOptions{Identities: []attest.ExpectedIdentity{{SAN: id.ID, Issuer: id.Issuer}}, Thresholds: least}
+	if o.TrustedRoots, err = s.roots(); err != nil {
+		return nil, err
+	}
+	return attest.LoadTrust(o)
+}
+
+// roots reads the trusted roots.
+func (s *session) roots() ([]attest.File, error) {
+	var out []attest.File
+	for _, name := range s.in.all("trusted-root") {
+		raw, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, attest.File{Name: name, Data: raw})
+	}
+	return out, nil
+}
+
+// thresholds are how many witnesses a keyless signature needs.
+func (s *session) thresholds() (t attest.Thresholds, err error) {
+	if t.Logs, err = s.in.number("log-threshold"); err != nil {
+		return t, err
+	}
+	t.Clocks, err = s.in.number("timestamp-threshold")
+	return t, err
+}
