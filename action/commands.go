@@ -156,9 +156,14 @@ func verifyCommand(env Env) *cobra.Command {
 		Use:   "verify TARGET",
 		Short: "Check the signed evidence of an image and decide again",
 		Long: `Verify what is attached to an image in a registry, a directory or a tar, and replay the decision over it.
-Without --policy the recorded policies are replayed; with it the image is held to yours. Directories and tars need no network.`,
+Without --policy the recorded policies are replayed; with it the image is held to yours. Directories and tars need no network.
+
+Of a file of Sigstore bundles (one, JSON lines, or the answer of GitHub's API) about --subject nothing is decided: the answer is who
+signed which statements about it, exit 0 when there is one, and of every --predicate-type if given.`,
 		Example: `  sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub
-  sealyard verify ./sealyard-evidence --key cosign.pub --format json`,
+  sealyard verify ./sealyard-evidence --key cosign.pub --format json
+  sealyard verify app.tar.gz --bundle app.sigstore.json --key cosign.pub
+  sealyard verify attestations.jsonl --subject app.tar.gz --trusted-root trusted_root.json --repo acme/app --predicate-type https://slsa.dev/provenance/v1`,
 		Args: exactly("TARGET"),
 	}, func(ctx context.Context, in values, args []string) error { return runVerify(ctx, env, in, args[0]) })
 }

@@ -2,13 +2,16 @@ package action_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sealyard/sealyard/action"
 	"github.com/sealyard/sealyard/internal/testkit"
 )
 
@@ -86,6 +89,61 @@ func TestInteropCosign(t *testing.T) {
 			t.Errorf("cosign accepts any type, so the tests above say nothing: %s", out)
 		}
 	})
+}
+
+// T20 T26: what cosign sign-blob and attest-blob write is verified, with a key and with a job's identity: the one as a signature over
+// the artifact, which is no statement, the other as the statement it is.
+func TestInteropCosignBlob(t *testing.T) {
+	t.Parallel()
+	cosign := peer(t, "cosign")
+	j := newJob(t, shared(t), testkit.Tool(t, "sigstack"))
+	dir := t.TempDir()
+	artifact, other, statement := filepath.Join(dir, "app.tar.gz"), filepath.Join(dir, "other"), filepath.Join(dir, "statement.json")
+	for name, content := range map[string]string{artifact: "an artifact", other: "another", statement: fmt.Sprintf(
+		`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"%x"}}],"predicateType":"https://example.com/p","predicate":{}}`, sha256.Sum256([]byte("an artifact")))} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byKey := []string{"--key", j.key, "--tlog-upload=false"}
+	byJob := []string{"--identity-token", j.token(t), "--signing-config", filepath.Join(j.sigstore, "rekor-v1", "signing_config.json"), "--trusted-root", filepath.Join(j.sigstore, "rekor-v1", "trusted_root.json")}
+	keyTrust := []string{"--key", j.public()}
+	jobTrust := []string{"--trusted-root", filepath.Join(j.sigstore, "trusted_root.json"), "--repo", "acme/widget"}
+	for _, c := range []struct {
+		name        string // of cosign's command
+		sign, trust []string
+		want        string
+	}{
+		{"sign-blob", byKey, keyTrust, "signed, and nothing said about it\n    by key "},
+		{"sign-blob", byJob, jobTrust, "signed, and nothing said about it\n    by https://github.com/acme/widget/"},
+		{"attest-blob", byKey, keyTrust, "https://example.com/p\n    by key "},
+		{"attest-blob", byJob, jobTrust, "https://example.com/p\n    by https://github.com/acme/widget/"},
+	} {
+		bundle := filepath.Join(t.TempDir(), "bundle.json")
+		args := append([]string{c.name, "--yes", "--new-bundle-format", "--bundle", bundle}, c.sign...)
+		if c.name == "attest-blob" {
+			args = append(args, "--statement", statement) // of a predicate alone cosign 2 makes a statement v0.1, which nobody takes here
+		} else {
+			args = append(args, artifact)
+		}
+		cmd := exec.Command(cosign, args...)
+		cmd.Env = append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "COSIGN_PASSWORD=" + password}, j.env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("cosign %v: %v\n%s", args, err, out)
+		}
+		out := j.must(t, append([]string{"verify", artifact, "--bundle", bundle}, c.trust...)...)
+		if !strings.Contains(out.stdout, c.want) {
+			t.Errorf("%s: %s", c.name, out.stdout)
+		}
+		for _, args := range [][]string{
+			append([]string{"verify", other, "--bundle", bundle}, c.trust...),
+			append([]string{"verify", artifact, "--bundle", bundle, "--predicate-type", "https://example.com/q"}, c.trust...),
+		} {
+			if out := j.run(t.Context(), &bytes.Buffer{}, args...); out.code != action.Denied {
+				t.Errorf("%v: exit %d: %s%s", args, out.code, out.stdout, out.stderr)
+			}
+		}
+	}
 }
 
 // vulnerable is an image with one known flaw in it.

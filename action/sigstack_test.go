@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sealyard/sealyard/action"
+	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/internal/testkit"
 )
 
@@ -218,6 +219,21 @@ func newJob(t *testing.T, w *world, bin string, claims ...string) *job {
 		j.env = append(slices.Clip(j.env), name+"="+env[name])
 	}
 	return j
+}
+
+// token is an identity token of the job, for Fulcio.
+func (j *job) token(t *testing.T) string {
+	t.Helper()
+	at := map[string]string{}
+	for _, kv := range j.env {
+		name, value, _ := strings.Cut(kv, "=")
+		at[name] = value
+	}
+	token, err := attest.GitHubToken(at["ACTIONS_ID_TOKEN_REQUEST_URL"], at["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])(t.Context(), "sigstore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // fault makes a service misbehave until it is told otherwise, as test/sigstack/faults.go says.

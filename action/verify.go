@@ -19,10 +19,17 @@ import (
 // maxIgnored is how many of the bundles that do not count are told one by one: anyone can attach any number.
 const maxIgnored = 3
 
-// runVerify checks the evidence of an image and decides again.
+// runVerify checks the evidence of an image and decides again, or what a file of bundles proves.
 func runVerify(ctx context.Context, env Env, in values, target string) error {
 	s := newSession(env, in, "verify")
 	s.log = io.Discard
+	file, artifact, err := s.bundleFile(target)
+	if err != nil {
+		return err
+	}
+	if file != "" {
+		return s.verifyBundles(ctx, file, artifact)
+	}
 	return s.finish(s.verify(ctx, target))
 }
 

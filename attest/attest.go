@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Predicate types that sealyard makes (R1, R59).
@@ -99,8 +100,17 @@ type Statement struct{ claim }
 // Verified is a statement whose signature, signer and subject Trust.Verify found good. Only Trust.Verify makes one.
 type Verified struct {
 	claim
+	proof
+}
+
+// proof is who signed and when.
+type proof struct {
 	signer Identity
+	times  []time.Time
 }
 
 // Signer says whose signature was verified.
-func (v Verified) Signer() Identity { return v.signer }
+func (p proof) Signer() Identity { return p.signer }
+
+// Times are when the signature was made, by timestamp authorities and logs that are trusted. Of a key there are none.
+func (p proof) Times() []time.Time { return slices.Clone(p.times) }

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -54,7 +53,7 @@ func (r trustedRoot) logged(b *bundle.Bundle, times []verify.TimestampVerificati
 	}
 	var logs []*root.TransparencyLog
 	for _, e := range entries {
-		if !bytes.Equal(e.Signature(), b.GetDsseEnvelope().GetSignatures()[0].GetSig()) {
+		if !ofThis(b, e.Signature()) {
 			return errors.New("a log entry is of another signature")
 		}
 		l := r.logs[hex.EncodeToString([]byte(e.LogKeyID()))]

@@ -38,11 +38,11 @@ func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
 	if err != nil {
 		return Verified{}, fmt.Errorf("%w bundle: %w", ErrMalformed, err)
 	}
-	var signer Identity
+	var p proof
 	if b.GetVerificationMaterial().GetPublicKey() != nil {
-		signer, err = t.byKey(b, payload)
+		p, err = t.byKey(b, payload)
 	} else {
-		signer, err = t.byCertificate(b, digest)
+		p, err = t.byCertificate(b, digest)
 	}
 	if err != nil {
 		return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, oneLine{err})
@@ -54,12 +54,12 @@ func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
 	if !slices.Contains(c.subjects, digest) {
 		return Verified{}, fmt.Errorf("%w: the statement names %q, not %q", ErrSubject, first(c.subjects, 3), digest)
 	}
-	if signer.Kind == KindKeyless && c.predicateType == PredicateProvenance {
-		if err := agree(c.predicate, signer); err != nil {
+	if p.signer.Kind == KindKeyless && c.predicateType == PredicateProvenance {
+		if err := agree(c.predicate, p.signer); err != nil {
 			return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
 		}
 	}
-	return Verified{claim: c, signer: signer}, nil
+	return Verified{claim: c, proof: p}, nil
 }
 
 // open reads a bundle strictly, and the payload out of it, which is not parsed.
@@ -104,7 +104,7 @@ func open(raw []byte) (*bundle.Bundle, []byte, error) {
 
 // byKey tries every trusted key, the one that the bundle hints at first. Keys need no source of time: they are trusted
 // until they are taken out of the Trust.
-func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (Identity, error) {
+func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (proof, error) {
 	hinted := b.GetVerificationMaterial().GetPublicKey().GetHint()
 	keys := slices.Clone(t.keys)
 	slices.SortStableFunc(keys, func(x, y trustedKey) int { return order(y.hint == hinted) - order(x.hint == hinted) })
@@ -115,22 +115,22 @@ func (t *Trust) byKey(b *bundle.Bundle, payload []byte) (Identity, error) {
 		for _, v := range k.verifiers {
 			message := io.MultiReader(bytes.NewReader([]byte(head)), bytes.NewReader(payload))
 			if v.VerifySignature(bytes.NewReader(sig), message) == nil {
-				return Identity{Kind: KindKey, ID: k.id}, nil
+				return proof{signer: Identity{Kind: KindKey, ID: k.id}}, nil
 			}
 		}
 	}
-	return Identity{}, fmt.Errorf("none of %d trusted keys made the signature (it hints at %q)", len(t.keys), hinted)
+	return proof{}, fmt.Errorf("none of %d trusted keys made the signature (it hints at %q)", len(t.keys), hinted)
 }
 
 // byCertificate tries every trusted root. sigstore-go verifies time, certificate, log entry and signature.
-func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error) {
+func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (proof, error) {
 	if len(t.roots) == 0 {
-		return Identity{}, errors.New("signed with a certificate, and only keys are trusted")
+		return proof{}, errors.New("signed with a certificate, and only keys are trusted")
 	}
 	alg, value := digest[:len("sha256")], digest[len("sha256:"):]
 	raw, err := hex.DecodeString(value)
 	if err != nil {
-		return Identity{}, err
+		return proof{}, err
 	}
 	// Who signed is held to what is expected by identify, after everything else holds: sigstore-go knows patterns that are
 	// not anchored, compares only what both sides name, and does not say what differs.
@@ -146,9 +146,17 @@ func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (Identity, error)
 			all = both(all, err)
 			continue
 		}
-		return t.identify(b, res)
+		id, err := t.identify(b, res)
+		if err != nil {
+			return proof{}, err
+		}
+		p := proof{signer: id}
+		for _, ts := range res.VerifiedTimestamps {
+			p.times = append(p.times, ts.Timestamp.UTC())
+		}
+		return p, nil
 	}
-	return Identity{}, all
+	return proof{}, all
 }
 
 // identify says who holds the certificate that was verified, if it is somebody expected.

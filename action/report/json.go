@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"unicode"
@@ -93,12 +92,7 @@ func JSON(w io.Writer, r Run) error {
 	for _, s := range r.Steps {
 		d.Steps = append(d.Steps, documentStep{Name: s.Name, Detail: s.Detail, Seconds: s.Took.Seconds()})
 	}
-	data, err := json.MarshalIndent(d, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the report: %w", err)
-	}
-	_, err = w.Write(append(inert(data), '\n'))
-	return err
+	return writeJSON(w, d)
 }
 
 func mode(r Run) string {

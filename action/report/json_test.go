@@ -9,20 +9,27 @@ import (
 	"time"
 )
 
-// The table in docs/json.md names every field of the document, in its order and with its type, and no other.
+// Each table in docs/json.md names every field of its document, in its order and with its type, and no other.
 func TestJSONDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/json.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([a-z ]+) \\|").FindAllStringSubmatch(string(page), -1) {
-		documented = append(documented, row[1]+" "+row[2])
+	sections := strings.Split(string(page), "\n## ")
+	documents := []any{document{}, Bundles{}}
+	if len(sections) != len(documents) {
+		t.Fatalf("%d documents are described, want %d", len(sections), len(documents))
 	}
-	written := fields("", reflect.TypeOf(document{}))
-	for i := range max(len(documented), len(written)) {
-		if i >= len(documented) || i >= len(written) || documented[i] != written[i] {
-			t.Fatalf("row %d: docs/json.md has %q, the document %q", i+1, at(documented, i), at(written, i))
+	for n, section := range sections {
+		var documented []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([a-z ]+) \\|").FindAllStringSubmatch(section, -1) {
+			documented = append(documented, row[1]+" "+row[2])
+		}
+		written := fields("", reflect.TypeOf(documents[n]))
+		for i := range max(len(documented), len(written)) {
+			if i >= len(documented) || i >= len(written) || documented[i] != written[i] {
+				t.Fatalf("%T, row %d: docs/json.md has %q, the document %q", documents[n], i+1, at(documented, i), at(written, i))
+			}
 		}
 	}
 }
