@@ -237,7 +237,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	}
 	g.sealed = d.Digest()
 	all := append(g.statements, d)
-	if err := seal(ctx, g.dir, g.signer, all, g.evidence); err != nil {
+	if err := seal(ctx, g.dir, checked{g.signer, g.trusted}, all, g.evidence); err != nil {
 		return "", err
 	}
 	if k, ok := g.signer.(*attest.Key); ok {
@@ -246,6 +246,26 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d statements", len(all)), g.audit(ctx, g.dir, g.image.Digest)
+}
+
+// checked is a signer whose signatures are verified as soon as they are made. A service of Sigstore may answer with a certificate, a
+// timestamp or a log entry of something else; then it is that service which fails, and not the image.
+type checked struct {
+	attest.Signer
+	trust *attest.Trust
+}
+
+// Sign implements attest.Signer.
+func (c checked) Sign(ctx context.Context, s attest.Statement) (attest.Bundle, error) {
+	b, err := c.Signer.Sign(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.trust.Verify(b, s.Subjects()[0]); err != nil {
+		return nil, hint.Wrap(fmt.Errorf("sign %s: what was signed does not verify: %v", s.PredicateType(), err),
+			"the trusted root is not that of the services in the signing config, or one of them answers wrongly")
+	}
+	return b, nil
 }
 
 // audit runs the auditor's verification and insists on the decision of this run.

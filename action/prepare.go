@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
@@ -240,7 +239,7 @@ func (s *session) keylessSigner() (attest.Signer, error) {
 	}
 	return attest.NewKeyless(attest.KeylessOptions{
 		Token:         attest.GitHubToken(s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
-		SigningConfig: config, Now: s.now, Timeout: time.Minute,
+		SigningConfig: config, Now: s.now, Clock: s.env.Now,
 	})
 }
 

@@ -1,13 +1,11 @@
 package attest
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -19,30 +17,35 @@ import (
 )
 
 const (
-	sigstoreAudience = "sigstore"       // of the token that Fulcio takes
-	defaultTimeout   = 90 * time.Second // for one statement: token, certificate, timestamp and log entry with their retries
-	maxToken         = 64 << 10         // bytes; GitHub's have 2 kB
-	maxRefusal       = 4 << 10          // bytes of an answer that says no, for a message
-	retries          = 2                // after an answer of 429 or 5xx, with 1 s and 2 s between
+	sigstoreAudience = "sigstore"      // of the token that Fulcio takes
+	defaultTimeout   = 2 * time.Minute // for one statement: token, certificate, timestamp and log entry with their retries
+	maxToken         = 64 << 10        // bytes; GitHub's have 2 kB
 )
 
 // KeylessOptions say where and as whom to sign without a key of one's own.
 type KeylessOptions struct {
-	// Token fetches an OIDC token for an audience. It is called once for each Sign and Identity, as late as possible.
+	// Token fetches an OIDC token for an audience. It is called once for each certificate and Identity, as late as possible.
 	Token         func(ctx context.Context, audience string) (string, error)
 	SigningConfig []byte        // Sigstore signing config v0.2 in JSON: which Fulcio, log and timestamp authority
 	Now           time.Time     // services of SigningConfig are chosen for this time (R51)
-	Timeout       time.Duration // for one statement, everything included; 0 is 90 s
+	Timeout       time.Duration // for one statement, everything included; 0 is 2 min
+	// Clock tells the time, so that one key and certificate do for all signatures that are made while the certificate is valid.
+	// Without it each signature has its own.
+	Clock func() time.Time
 }
 
-// Keyless signs with a key that lives for one signature, and a certificate in which Fulcio binds it to the identity
-// in an OIDC token.
+// Keyless signs with a key that lives in memory only, and a certificate in which Fulcio binds it to the identity in an
+// OIDC token for some minutes.
 type Keyless struct {
 	token   func(ctx context.Context, audience string) (string, error)
 	fulcio  string
 	logs    []root.Service
 	clocks  []root.Service
 	timeout time.Duration
+	clock   func() time.Time
+
+	turn chan struct{} // holds one value while somebody uses held
+	held credential
 }
 
 // NewKeyless chooses the services. Errors are marked with hint.Misuse: among them a choice without any source of
@@ -55,7 +58,7 @@ func NewKeyless(o KeylessOptions) (*Keyless, error) {
 	if err != nil {
 		return nil, hint.Misuse(fmt.Errorf("signing config: %w", err), "give a signing_config.json v0.2 of the Sigstore instance to sign with")
 	}
-	k.token, k.timeout = o.Token, o.Timeout
+	k.token, k.timeout, k.clock, k.turn = o.Token, o.Timeout, o.Clock, make(chan struct{}, 1)
 	if k.timeout <= 0 {
 		k.timeout = defaultTimeout
 	}
@@ -129,37 +132,35 @@ func (k *Keyless) sign(ctx context.Context, s Statement) (Bundle, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.timeout)
 	defer cancel()
-	token, err := k.fetch(ctx)
-	if err != nil {
-		return nil, err
+	b, err := k.certified(ctx, s)
+	if errors.Is(err, errEquivalent) { // a new signature of the same is another entry
+		b, err = k.certified(ctx, s)
 	}
-	keys, err := sign.NewEphemeralKeypair(nil)
-	if err != nil {
-		return nil, err
-	}
-	transport := bound{ctx}
-	opts := sign.BundleOptions{
-		Context: ctx,
-		CertificateProvider: sign.NewFulcio(&sign.FulcioOptions{
-			BaseURL: k.fulcio, Timeout: -1, Retries: retries, Transport: transport,
-		}),
-		CertificateProviderOptions: &sign.CertificateProviderOptions{IDToken: token},
-	}
-	for _, c := range k.clocks {
-		opts.TimestampAuthorities = append(opts.TimestampAuthorities, sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{
-			URL: c.URL, Timeout: -1, Retries: retries, Transport: transport,
-		}))
-	}
-	for _, l := range k.logs {
-		opts.TransparencyLogs = append(opts.TransparencyLogs, sign.NewRekor(&sign.RekorOptions{
-			BaseURL: l.URL, Timeout: k.timeout, Retries: retries, Version: l.MajorAPIVersion,
-		}))
-	}
-	b, err := seal(s, "", keys, opts)
-	if ctx.Err() != nil && err != nil {
+	if ctx.Err() != nil && err != nil && !errors.Is(err, ctx.Err()) {
 		return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return b, err
+}
+
+func (k *Keyless) certified(ctx context.Context, s Statement) (Bundle, error) {
+	c, err := k.credential(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opts := sign.BundleOptions{Context: ctx, CertificateProvider: c}
+	for _, clock := range k.clocks {
+		opts.TimestampAuthorities = append(opts.TimestampAuthorities, sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{
+			URL: clock.URL, Timeout: -1, Transport: patient{ctx, "timestamp authority"},
+		}))
+	}
+	for _, l := range k.logs {
+		log, err := rekor(l, &http.Client{Transport: patient{ctx, "transparency log"}})
+		if err != nil {
+			return nil, err
+		}
+		opts.TransparencyLogs = append(opts.TransparencyLogs, log)
+	}
+	return seal(s, "", c.keys, opts)
 }
 
 func (k *Keyless) fetch(ctx context.Context) (string, error) {
@@ -171,25 +172,6 @@ func (k *Keyless) fetch(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("identity token: %d bytes", len(token))
 	}
 	return token, nil
-}
-
-// bound gives every request the lifetime of ctx: sigstore-go 1.3.0 passes no context on to Fulcio and timestamp authorities. It also
-// closes the answer to a request it will repeat before it reads what was wrong, so that of a refusal is kept here.
-type bound struct{ ctx context.Context }
-
-// RoundTrip sends r, until b.ctx ends.
-func (b bound) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(r.WithContext(b.ctx))
-	if err != nil || res.StatusCode < http.StatusBadRequest {
-		return res, err
-	}
-	defer res.Body.Close()
-	why, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
-	if err != nil {
-		return nil, err
-	}
-	res.Body = io.NopCloser(bytes.NewReader(why))
-	return res, nil
 }
 
 // tokenIdentity reads what Fulcio will put into the certificate out of a token, whose signature is Fulcio's to check.

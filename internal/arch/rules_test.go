@@ -68,6 +68,7 @@ func owners() []owner {
 		{prefix: "github.com/spf13/afero", by: []string{"scan"}, why: "grype's file system"},
 		{prefix: "github.com/in-toto", by: []string{"attest"}, why: "statement and predicate types"},
 		{prefix: "github.com/sigstore", by: []string{"attest"}, why: "signing and verifying; its types must not be mistaken for verified"},
+		{prefix: "github.com/go-openapi", by: []string{"attest"}, why: "the wire of Rekor v1"},
 		{prefix: "github.com/secure-systems-lab", by: []string{"attest"}, why: "DSSE and encrypted keys"},
 		{prefix: "google.golang.org/protobuf", by: []string{"attest", "build"}, why: "Sigstore's and BuildKit's messages"},
 		{prefix: "github.com/open-policy-agent", by: []string{"policy"}, why: "evaluates Rego"},

@@ -21,6 +21,7 @@ import (
 //	slow 5s         every answer comes that much later
 //	500, 429, ...   it answers with this status, and does not hear what it was asked
 //	cut             the connection ends in the middle of the answer
+//	lie             it answers as it did to the first who asked the same path: well formed, signed, and about something else
 //
 // The admin endpoint takes and tells them:
 //
@@ -44,7 +45,7 @@ func parseFault(text, times string) (fault, error) {
 		}
 	}
 	switch word {
-	case "ok", "refuse", "cut":
+	case "ok", "refuse", "cut", "lie":
 	case "slow":
 		f.delay, err = time.ParseDuration(arg)
 	default:
@@ -66,7 +67,8 @@ type front struct {
 	mu     sync.Mutex
 	fault  fault
 	asked  int
-	server *http.Server // nil while it refuses
+	server *http.Server                          // nil while it refuses
+	first  map[string]*httptest.ResponseRecorder // the first good answer, by path
 }
 
 func (f *front) listen() error {
@@ -137,15 +139,38 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(whole.Code)
 		_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2]) // net/http hangs up when a promised length is not reached
 	default:
-		f.service.ServeHTTP(w, r)
+		f.answer(w, r, now.word == "lie")
 	}
+}
+
+// answer lets the service answer, or repeats what it answered first.
+func (f *front) answer(w http.ResponseWriter, r *http.Request, again bool) {
+	f.mu.Lock()
+	whole := f.first[r.URL.Path]
+	f.mu.Unlock()
+	if whole != nil && !again {
+		f.service.ServeHTTP(w, r)
+		return
+	}
+	if whole == nil {
+		whole = httptest.NewRecorder()
+		f.service.ServeHTTP(whole, r)
+		if whole.Code < http.StatusMultipleChoices {
+			f.mu.Lock()
+			f.first[r.URL.Path] = whole
+			f.mu.Unlock()
+		}
+	}
+	maps.Copy(w.Header(), whole.Header())
+	w.WriteHeader(whole.Code)
+	_, _ = w.Write(whole.Body.Bytes())
 }
 
 // fronts are the fronts of all services by name; the empty name is the admin endpoint.
 type fronts map[string]*front
 
 func (fs fronts) add(name string, service http.Handler) error {
-	fs[name] = &front{addr: "127.0.0.1:0", service: service, fault: fault{word: "ok"}}
+	fs[name] = &front{addr: "127.0.0.1:0", service: service, fault: fault{word: "ok"}, first: map[string]*httptest.ResponseRecorder{}}
 	return fs[name].listen()
 }
 
