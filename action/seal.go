@@ -316,7 +316,7 @@ func broken(d policy.Decision, why string, rejected []rejection) policy.Decision
 	for _, r := range rejected {
 		why += fmt.Sprintf("; %s: %s", r.Digest, r.Reason)
 	}
-	d.Allowed = false
+	d.Allowed, d.Levels = false, nil
 	d.Denials = append(slices.Clone(d.Denials), policy.Finding{
 		Rule: sealRule, Bundle: sealBundle, Title: "The evidence is not whole", Severity: policy.SeverityCritical, Message: why,
 		Solution: "get the image and everything attached to it again from where it was published; if it is the same there, do not use it",

@@ -26,6 +26,7 @@ const (
 	ruleDeny     = "deny"
 	ruleWarn     = "warn"
 	ruleSkip     = "skip"
+	ruleLevels   = "levels"
 )
 
 // source is a bundle about to be compiled.

@@ -63,13 +63,16 @@ func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision)
 		d.Denials = append(d.Denials, v.denials...)
 		d.Warnings = append(d.Warnings, v.warnings...)
 		d.Rules = append(d.Rules, v.rules...)
+		d.Levels = lower(d.Levels, v.levels)
 	}
 	slices.SortFunc(d.Denials, compareFindings)
 	slices.SortFunc(d.Warnings, compareFindings)
 	slices.SortStableFunc(d.Rules, func(x, y RuleResult) int { return cmp.Or(cmp.Compare(x.Bundle, y.Bundle), cmp.Compare(x.Rule, y.Rule)) })
 	if every && len(d.Denials) == 0 {
 		d.Allowed = true
+		return d, nil
 	}
+	d.Levels = nil // what is denied reaches nothing
 	return d, nil
 }
 
@@ -77,6 +80,7 @@ func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision)
 type verdict struct {
 	allowed           bool
 	denials, warnings []Finding
+	levels            []string
 	rules             []RuleResult
 }
 
@@ -98,6 +102,9 @@ func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdi
 	}
 	skipped, err := b.skipped(result[ruleSkip])
 	if err != nil {
+		return verdict{}, err
+	}
+	if v.levels, err = levels(result[ruleLevels]); err != nil {
 		return verdict{}, err
 	}
 	v.allowed = allow && len(v.denials) == 0

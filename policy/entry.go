@@ -31,13 +31,13 @@ func (s source) entryRules(modules map[string]*ast.Module) ([]string, error) {
 		for _, r := range m.Rules {
 			name := r.Head.Ref()[0].Value.String()
 			switch entry := len(pkg) == 1 && pkg[0] == entryPackage; {
-			case entry && slices.Contains([]string{ruleAllow, ruleDeny, ruleWarn, ruleSkip}, name):
+			case entry && slices.Contains([]string{ruleAllow, ruleDeny, ruleWarn, ruleSkip, ruleLevels}, name):
 				if err := checkEntry(name, r); err != nil {
 					return nil, err
 				}
 				found[name] = true
 			case looksDecisive.MatchString(name) && !used()[name]:
-				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn and skip of package %s are",
+				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn, skip and levels of package %s are",
 					at(r.Location), name, strings.Join(pkg, "."), entryPackage)
 			}
 		}

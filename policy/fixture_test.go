@@ -56,7 +56,7 @@ func allowedInput() Input {
 	return in
 }
 
-const provenanceJSON = `{"buildDefinition":{"buildType":"https://sealyard.dev/buildtypes/container/v1",
+const provenanceJSON = `{"buildDefinition":{"buildType":"https://github.com/sealyard/sealyard/blob/main/docs/buildtypes/container-v1.md",
 "externalParameters":{"source":"https://example.com/app","dockerfile":"Dockerfile","entitlements":[],"network":"default"},
 "internalParameters":{"sealyard_mode":"cli"},
 "resolvedDependencies":[{"uri":"pkg:docker/debian@12?digest=sha256:1212121212121212121212121212121212121212121212121212121212121212&platform=linux%2Famd64",

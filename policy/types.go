@@ -112,6 +112,7 @@ type Decision struct {
 	Denials     []Finding    `json:"denials"`     // sorted; empty if and only if Allowed
 	Warnings    []Finding    `json:"warnings"`    // sorted
 	Rules       []RuleResult `json:"rules"`       // every rule of every bundle, sorted
+	Levels      []string     `json:"levels"`      // what an allowed image reaches, "SLSA_BUILD_LEVEL_2"; sorted, one for each track
 }
 
 // BundleInfo says which policy answered, so that an auditor can ask the same one again.

@@ -83,6 +83,7 @@ func JSON(w io.Writer, r Run) error {
 		decision := r.Decision
 		decision.Bundles, decision.Rules = list(decision.Bundles), list(decision.Rules)
 		decision.Denials, decision.Warnings = list(decision.Denials), list(decision.Warnings)
+		decision.Levels = list(decision.Levels)
 		d.Decision = &decision
 	}
 	t := count(r.flaws())

@@ -50,7 +50,11 @@ builder_trusted(_) if count(settings.builders) == 0
 
 builder_trusted(i) if {
 	some entry in settings.builders
-	builder(i) == entry.id
+	built_by(i, entry)
+}
+
+built_by(i, entry) if {
+	named(builder(i), entry.id)
 	is_signer(input.claims[i].signer, entry.signer, object.get(entry, "issuer", ""))
 }
 

@@ -97,3 +97,81 @@ test_no_base if {
 	skips := sealyard.skip with input as json.patch(evidence, patches)
 	{"base-unpinned", "base-registry"} == {entry.rule | some entry in skips; startswith(entry.rule, "base-")}
 }
+
+# R21: a parameter that the build type does not describe is refused unless it is listed.
+test_parameters if {
+	unknown := [{"op": "add", "path": "/claims/6/predicate/buildDefinition/externalParameters/surprise", "value": ""}]
+	denied(unknown) == {"build-parameter"}
+	allowed(unknown) with data.settings.ignoredParameters as ["surprise"]
+	denied(unknown) == {"build-parameter"} with data.settings.ignoredParameters as ["surpris", "surprise2"]
+	another := built({"type": "https://example.com/type"})
+	denied(another) == {"build-parameter"}
+	allowed(another) with data.settings.ignoredParameters as ["source", "dockerfile", "entitlements", "network"]
+}
+
+run := {"runner": "github-hosted", "signer": workflow.id, "config": workflow.id}
+
+# built changes who signed everything, and how the provenance says it was built.
+built(how) := array.concat(all_signed(object.get(how, "signer", evidence.claims[6].signer)), [
+	{"op": "replace", "path": "/claims/6/predicate/buildDefinition/buildType", "value": object.get(how, "type", build_type.own)},
+	{"op": "replace", "path": "/claims/6/predicate/buildDefinition/internalParameters/sealyard_mode", "value": object.get(how, "mode", "cli")},
+])
+
+build_type := sealyard.build_type
+
+reached(patches) := level if {
+	some level in sealyard.levels with input as json.patch(evidence, patches)
+}
+
+# R15 R22: the level is what the table says of builder and signer together, 1 when it says nothing, and never more than a build of
+# that kind can have.
+test_level if {
+	id := evidence.claims[6].predicate.runDetails.builder.id
+	key := evidence.claims[6].signer.id
+	hosted := object.union(workflow, {"workflow": run})
+	own := object.union(workflow, {"workflow": object.union(run, {"runner": "self-hosted"})})
+	reusable := object.union(workflow, {"workflow": object.union(run, {"config": "https://github.com/acme/app/.github/workflows/ci.yml@refs/heads/main"})})
+	names := ["source", "dockerfile", "entitlements", "network"]
+	every case in [
+		{"how": {}, "level": 1},
+		{"how": {"mode": "action"}, "level": 1},
+		{"how": {"mode": "action", "signer": hosted}, "level": 2},
+		{"how": {"mode": "action", "signer": reusable}, "level": 2},
+		{"how": {"mode": "cli", "signer": hosted}, "level": 1},
+		{"how": {"mode": "action", "signer": own}, "level": 1},
+		{"how": {"type": build_type.github, "signer": hosted}, "level": 2},
+		{"how": {"type": build_type.github, "signer": reusable}, "level": 3},
+		{"how": {"type": build_type.github, "signer": own}, "level": 1},
+		{"how": {"type": build_type.github}, "level": 1},
+		{"how": {"type": "https://example.com/type"}, "level": 3},
+	] {
+		table := [{"id": id, "signer": key, "level": 3}, {"id": id, "signer": workflow.id, "issuer": workflow.issuer, "level": 3}]
+		expected := sprintf("SLSA_BUILD_LEVEL_%d", [case.level])
+		reached(built(case.how)) == expected with data.settings.builders as table with data.settings.ignoredParameters as names
+		allowed(built(case.how)) with data.settings.builders as table with data.settings.ignoredParameters as names with data.settings.minimumLevel as case.level
+		denied(built(case.how)) == {"build-level"} with data.settings.builders as table with data.settings.ignoredParameters as names with data.settings.minimumLevel as case.level + 1
+
+		# Without the table, and without a level in it, it is 1.
+		reached(built(case.how)) == "SLSA_BUILD_LEVEL_1" with data.settings.ignoredParameters as names
+		denied(built(case.how)) == {"build-level"} with data.settings.ignoredParameters as names with data.settings.minimumLevel as 2
+		bare := [object.remove(entry, {"level"}) | some entry in table]
+		reached(built(case.how)) == "SLSA_BUILD_LEVEL_1" with data.settings.builders as bare with data.settings.ignoredParameters as names
+	}
+	not sealyard.levels["SLSA_BUILD_LEVEL_1"] with input as json.patch(evidence, external("network", "host"))
+}
+
+# T23: a workflow without @REF is that workflow at any ref, and no other.
+test_builder_at_any_ref if {
+	file := "https://github.com/acme/app/.github/workflows/build.yml"
+	signed := all_signed(object.union(workflow, {"workflow": run}))
+	patches := array.concat(signed, [{"op": "replace", "path": "/claims/6/predicate/runDetails/builder/id", "value": workflow.id}])
+	allowed(patches) with data.settings.builders as [{"id": file, "signer": file, "issuer": workflow.issuer, "level": 2}]
+	every name in ["https://github.com/acme/app/.github/workflows/build.ym", "https://github.com/acme/app/.github/workflows/", "https://github.com/acme/app", concat("", [file, "@"]), ""] {
+		not allowed(patches) with data.settings.builders as [{"id": name, "signer": name, "issuer": workflow.issuer}]
+		not allowed(patches) with data.settings.builders as [{"id": file, "signer": name, "issuer": workflow.issuer}]
+		not allowed(patches) with data.settings.builders as [{"id": name, "signer": file, "issuer": workflow.issuer}]
+	}
+	not allowed(patches) with data.settings.builders as [{"id": file, "signer": file}]
+	unproven := array.concat(all_signed(workflow), [patches[count(patches) - 1]])
+	not allowed(unproven) with data.settings.builders as [{"id": file, "signer": file, "issuer": workflow.issuer}]
+}

@@ -345,10 +345,10 @@ evidence := {
 			]
 		},
 		{
-			"digest": "sha256:c3db7533b13d2b1b89b65e897363c733a5effe65886973b2dcbc9edde472ecb5",
+			"digest": "sha256:3ed6f5981d2f7b71b5618408367aa7d9b3fd4b3186cb318ac476152b45664d16",
 			"predicate": {
 				"buildDefinition": {
-					"buildType": "https://sealyard.dev/buildtypes/container/v1",
+					"buildType": "https://github.com/sealyard/sealyard/blob/main/docs/buildtypes/container-v1.md",
 					"externalParameters": {
 						"dockerfile": "Dockerfile",
 						"entitlements": [],

@@ -44,6 +44,21 @@ is_signer(signer, id, issuer) if {
 	signer.issuer == issuer
 }
 
+is_signer(signer, id, issuer) if {
+	signer.kind == "keyless"
+	signer.workflow.signer == signer.id
+	named(signer.id, id)
+	signer.issuer == issuer
+}
+
+# named holds for the very name, and of a workflow written without @REF for that workflow at any ref.
+named(name, name)
+
+named(found, wanted) if {
+	regex.match(`^https://[^@]+/\.github/workflows/[^/@]+\.ya?ml$`, wanted)
+	startswith(found, concat("", [wanted, "@"]))
+}
+
 # METADATA
 # title: Every claim is signed
 # description: Anyone can write evidence. A claim counts only by who stands for it.

@@ -1,0 +1,97 @@
+package sealyard
+
+import data.settings
+
+# The build types that are known, the external parameters that each of them has, and the highest SLSA Build level that a
+# build of it can have been. Of another type no parameter is known, and its level is what the setting builders says.
+build_type := {
+	"own": "https://github.com/sealyard/sealyard/blob/main/docs/buildtypes/container-v1.md",
+	"github": "https://actions.github.io/buildtypes/workflow/v1",
+}
+
+parameters := {
+	build_type.own: {
+		"workflow", "image", "source", "ref", "dockerfile", "context", "target", "platforms", "buildArgs", "entitlements", "network",
+		"cacheFrom", "policy", "inputs",
+	},
+	build_type.github: {"workflow"},
+}
+
+# METADATA
+# title: Every external parameter of the build is known
+# description: >-
+#   A parameter that the build type does not describe could have changed the build in a way that no rule looks at. Those of
+#   the setting ignoredParameters are accepted.
+# custom:
+#   id: build-parameter
+#   severity: high
+#   controls: ["slsa-1.2:build-l3"]
+#   solution: Find out what the parameter does, and list it in the setting ignoredParameters if it may be anything.
+deny contains finding if {
+	some i in provenances
+	some name, _ in definition(i).externalParameters
+	not name in object.get(parameters, definition(i).buildType, set())
+	not name in settings.ignoredParameters
+	finding := {
+		"rule": "build-parameter",
+		"message": sprintf("the build type does not describe the external parameter %q", [name]),
+		"subject": name,
+	}
+}
+
+# level is the SLSA Build level that provenance may be taken for: 1, or what the setting builders says of its builder and
+# signer, but no more than such a build can have been.
+level(i) := min({highest(i), max({1} | {object.get(entry, "level", 1) | some entry in settings.builders; built_by(i, entry)})})
+
+# highest: whoever has the key, or the machine, can write any provenance. A job that signs for itself is not isolated from
+# what it builds; a reusable workflow that GitHub's own build type was signed by may be.
+highest(i) := 2 if {
+	by_hosted(i)
+	definition(i).buildType == build_type.own
+	definition(i).internalParameters.sealyard_mode == "action"
+} else := 3 if {
+	by_hosted(i)
+	definition(i).buildType == build_type.github
+	input.claims[i].signer.workflow.signer != input.claims[i].signer.workflow.config
+} else := 2 if {
+	by_hosted(i)
+	definition(i).buildType == build_type.github
+} else := 3 if {
+	input.claims[i].signer.kind != "none"
+	not definition(i).buildType in object.keys(parameters)
+} else := 1
+
+by_hosted(i) if {
+	input.claims[i].signer.kind == "keyless"
+	input.claims[i].signer.workflow.runner == "github-hosted"
+}
+
+# METADATA
+# title: The build reaches the SLSA level that is asked for
+# description: >-
+#   The setting builders says which level a builder has together with its signer; a pair that is not in it has level 1. Signed
+#   with a key, on a self-hosted runner or by hand it is never more than 1, and by the job that built the image never more than 2.
+# custom:
+#   id: build-level
+#   severity: critical
+#   controls: ["slsa-1.2:build-l1", "slsa-1.2:build-l2", "slsa-1.2:build-l3"]
+#   solution: Build in a way that reaches the level, and list the builder and its signer with that level in the setting builders.
+deny contains finding if {
+	some i in provenances
+	level(i) < settings.minimumLevel
+	finding := {
+		"rule": "build-level",
+		"message": sprintf("SLSA Build level %d is asked for, and builder %q with signer %q has level %d", [
+			settings.minimumLevel,
+			object.get(input.claims[i], ["predicate", "runDetails", "builder", "id"], ""),
+			object.get(input.claims[i], ["signer", "id"], ""),
+			level(i),
+		]),
+	}
+}
+
+# levels is what an allowed image reaches, for its verification summary.
+levels contains sprintf("SLSA_BUILD_LEVEL_%d", [min({level(i) | some i in provenances})]) if {
+	allow
+	count(provenances) > 0
+}
