@@ -102,6 +102,7 @@ func signInputs() []input {
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
+		{name: "public-log", kind: boolean, value: "false", on: b, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
 		{name: "expect-image", on: v, help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "repo", on: v, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: v, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},

@@ -239,7 +239,7 @@ func (s *session) keylessSigner() (attest.Signer, error) {
 	}
 	return attest.NewKeyless(attest.KeylessOptions{
 		Token:         attest.GitHubToken(s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
-		SigningConfig: config, Now: s.now, Clock: s.env.Now,
+		SigningConfig: config, Now: s.now, Clock: s.env.Now, PublicLog: s.in.on("public-log"),
 	})
 }
 

@@ -297,9 +297,17 @@ func (j *job) fault(t *testing.T, service, fault string) {
 // asked is how often each service was asked for something.
 func (j *job) asked(t *testing.T) map[string]int {
 	t.Helper()
-	res, err := http.Get(j.admin)
+	out, err := askedOf(j.admin)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+func askedOf(admin string) (map[string]int, error) {
+	res, err := http.Get(admin)
+	if err != nil {
+		return nil, err
 	}
 	defer res.Body.Close()
 	out := map[string]int{}
@@ -307,9 +315,20 @@ func (j *job) asked(t *testing.T) map[string]int {
 		var name, fault string
 		var n int
 		if _, err := fmt.Fscanln(res.Body, &name, &fault, &n); err != nil {
-			return out
+			return out, nil
 		}
 		out[name] = n
+	}
+}
+
+// asks-none SERVICE...: none of these services of the script's Sigstore was asked for anything so far.
+func asksNone(ts *testscript.TestScript, _ bool, args []string) {
+	asked, err := askedOf(ts.Getenv("SIGSTACK_ADMIN"))
+	ts.Check(err)
+	for _, name := range args {
+		if n, ok := asked[name]; n > 0 || !ok {
+			ts.Fatalf("%s was asked %d times", name, n)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func (k *Keyless) credential(ctx context.Context) (credential, error) {
 
 // certify has Fulcio certify a new key.
 func (k *Keyless) certify(ctx context.Context) (credential, error) {
-	token, err := k.fetch(ctx)
+	token, _, err := k.identified(ctx)
 	if err != nil {
 		return credential{}, err
 	}

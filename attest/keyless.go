@@ -1,12 +1,14 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,6 +34,8 @@ type KeylessOptions struct {
 	// Clock tells the time, so that one key and certificate do for all signatures that are made while the certificate is valid.
 	// Without it each signature has its own.
 	Clock func() time.Time
+	// PublicLog lets the logs of SigningConfig name repositories that are not public (R49).
+	PublicLog bool
 }
 
 // Keyless signs with a key that lives in memory only, and a certificate in which Fulcio binds it to the identity in an
@@ -43,6 +47,7 @@ type Keyless struct {
 	clocks  []root.Service
 	timeout time.Duration
 	clock   func() time.Time
+	tells   bool // whoever reads the logs may know of any repository
 
 	turn chan struct{} // holds one value while somebody uses held
 	held credential
@@ -59,6 +64,7 @@ func NewKeyless(o KeylessOptions) (*Keyless, error) {
 		return nil, hint.Misuse(fmt.Errorf("signing config: %w", err), "give a signing_config.json v0.2 of the Sigstore instance to sign with")
 	}
 	k.token, k.timeout, k.clock, k.turn = o.Token, o.Timeout, o.Clock, make(chan struct{}, 1)
+	k.tells = o.PublicLog
 	if k.timeout <= 0 {
 		k.timeout = defaultTimeout
 	}
@@ -110,11 +116,37 @@ func chooseServices(config []byte, now time.Time) (*Keyless, error) {
 
 // Identity says, from the claims of a token, which subject and issuer Fulcio will certify. Fulcio is asked only by Sign.
 func (k *Keyless) Identity(ctx context.Context) (Identity, error) {
-	token, err := k.fetch(ctx)
-	if err != nil {
-		return Identity{}, err
+	_, id, err := k.identified(ctx)
+	return id, err
+}
+
+// identified fetches a token that may be shown to Fulcio.
+func (k *Keyless) identified(ctx context.Context) (token string, id Identity, err error) {
+	if token, err = k.fetch(ctx); err != nil {
+		return "", Identity{}, err
 	}
-	return tokenIdentity(token)
+	if id, err = tokenIdentity(token); err != nil {
+		return "", Identity{}, err
+	}
+	return token, id, k.discreet(id.Workflow)
+}
+
+// publicGood is the domain of the services that Sigstore runs for everybody. Their Fulcio logs what it certifies.
+const publicGood = ".sigstore.dev"
+
+// discreet refuses to tell a log of a repository that is not public: its name, workflow, ref and commit are in the certificate,
+// and what was logged stays (R49, T37). A visibility that the token does not tell is not public.
+func (k *Keyless) discreet(w Workflow) error {
+	ca, err := url.Parse(k.fulcio)
+	if err != nil {
+		return fmt.Errorf("certificate authority %q: %w", k.fulcio, err)
+	}
+	logged := len(k.logs) > 0 || strings.HasSuffix(ca.Hostname(), publicGood)
+	if k.tells || !logged || w.Repository == "" || w.Visibility == "public" {
+		return nil
+	}
+	return hint.Misuse(fmt.Errorf("the repository %q is %s, and the services of the signing config would tell a log of it", w.Repository, cmp.Or(w.Visibility, "of unknown visibility")),
+		"give the signing config of an instance without a log, as GitHub has for private repositories, or set public-log: true to let the log name it")
 }
 
 // Sign gets a certificate, signs s and has the signature logged and timestamped, as the signing config says.
