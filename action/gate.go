@@ -237,6 +237,13 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	}
 	g.sealed = d.Digest()
 	all := append(g.statements, d)
+	if g.in.on("links") {
+		links, err := g.links(d)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, links...)
+	}
 	if err := seal(ctx, g.dir, checked{g.signer, g.trusted}, all, g.evidence); err != nil {
 		return "", err
 	}

@@ -95,6 +95,7 @@ func signInputs() []input {
 		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
+		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
 		{name: "log-threshold", value: "1", on: b + " " + v, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
 		{name: "timestamp-threshold", value: "1", on: b + " " + v, help: "clocks of as many different operators that must say when each keyless signature was made"},

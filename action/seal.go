@@ -89,7 +89,8 @@ func wholeImage(img oci.Image) []attest.Subject {
 	return out
 }
 
-// seal signs every statement side by side and attaches each bundle to every subject it names, and the policies to the index.
+// seal signs every statement side by side and attaches each bundle to every part of the image that it names, and the policies to
+// the index.
 func seal(ctx context.Context, dir *oci.Dir, signer attest.Signer, statements []attest.Statement, e evidence) error {
 	bundles := make([]attest.Bundle, len(statements))
 	group, gctx := errgroup.WithContext(ctx)
@@ -104,8 +105,11 @@ func seal(ctx context.Context, dir *oci.Dir, signer attest.Signer, statements []
 	}
 	created := e.time.UTC().Format(time.RFC3339)
 	for i, st := range statements {
-		for _, subject := range st.Subjects() {
-			_, err := dir.Attach(ctx, subject, oci.Artifact{Type: typeBundle, Annotations: map[string]string{
+		for _, part := range wholeImage(e.image) {
+			if !slices.Contains(st.Subjects(), part.Digest) {
+				continue
+			}
+			_, err := dir.Attach(ctx, part.Digest, oci.Artifact{Type: typeBundle, Annotations: map[string]string{
 				"dev.sigstore.bundle.content":       "dsse-envelope",
 				"dev.sigstore.bundle.predicateType": st.PredicateType(),
 				"org.opencontainers.image.created":  created,

@@ -22,6 +22,7 @@ const (
 	PredicateCycloneDX  = "https://cyclonedx.org/bom"
 	PredicateVulns      = "https://in-toto.io/attestation/vulns/v0.2"
 	PredicateDecision   = "https://in-toto.io/attestation/test-result/v0.1"
+	PredicateLink       = "https://in-toto.io/attestation/link/v0.3"
 )
 
 // MaxBundle is the most bytes a bundle may have: Kyverno fails a whole image over a larger one (R57).

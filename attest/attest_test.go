@@ -124,6 +124,7 @@ func statements(t testing.TB) map[string]Statement {
 	add(CycloneDX(subjects()[1:2], []byte(cycloneDoc)))
 	add(Vulns(aScan()))
 	add(Decision(aDecision()))
+	add(Link(StepFacts{Name: "build", Products: []Artifact{digested("image/index", indexDigest), {"source/commit", map[string]string{"gitCommit": strings.Repeat("ab", 20)}}}}))
 	return out
 }
 

@@ -23,6 +23,7 @@ func made() map[string]func(predicate []byte) error {
 		PredicateCycloneDX:  checkCycloneDX,
 		PredicateVulns:      checkVulns,
 		PredicateDecision:   checkDecision,
+		PredicateLink:       checkLink,
 	}
 }
 
@@ -37,16 +38,7 @@ type descriptor struct {
 
 // newStatement makes the bytes of a statement, after in-toto's own validation and the check of its predicate type.
 func newStatement(predicateType string, subjects []Subject, predicate []byte) (Statement, error) {
-	check := made()[predicateType]
-	if check == nil {
-		return Statement{}, fmt.Errorf("predicate type %q is not in the table of those made", predicateType)
-	}
-	head := struct {
-		Type          string       `json:"_type"`
-		Subject       []descriptor `json:"subject"`
-		PredicateType string       `json:"predicateType"`
-	}{Type: ita.StatementTypeUri, PredicateType: predicateType}
-	c := claim{predicateType: predicateType}
+	var heads []descriptor
 	seen := map[string]bool{}
 	for _, s := range subjects {
 		if seen[s.Digest] {
@@ -57,8 +49,29 @@ func newStatement(predicateType string, subjects []Subject, predicate []byte) (S
 		if err != nil {
 			return Statement{}, fmt.Errorf("subject %q: %w", s.Name, err)
 		}
-		head.Subject = append(head.Subject, descriptor{Name: s.Name, Digest: d})
-		c.subjects = append(c.subjects, s.Digest)
+		heads = append(heads, descriptor{Name: s.Name, Digest: d})
+	}
+	return assemble(predicateType, heads, predicate)
+}
+
+// assemble is newStatement of subjects as they are written.
+func assemble(predicateType string, subjects []descriptor, predicate []byte) (Statement, error) {
+	check := made()[predicateType]
+	if check == nil {
+		return Statement{}, fmt.Errorf("predicate type %q is not in the table of those made", predicateType)
+	}
+	head := struct {
+		Type          string       `json:"_type"`
+		Subject       []descriptor `json:"subject"`
+		PredicateType string       `json:"predicateType"`
+	}{Type: ita.StatementTypeUri, Subject: subjects, PredicateType: predicateType}
+	c := claim{predicateType: predicateType}
+	for _, s := range subjects {
+		for _, alg := range []string{"sha256", "sha512"} {
+			if value, ok := s.Digest[alg]; ok {
+				c.subjects = append(c.subjects, alg+":"+value)
+			}
+		}
 	}
 	if err := validate(predicateType, head.Subject); err != nil {
 		return Statement{}, err
