@@ -33,7 +33,7 @@ type input struct {
 
 // inputs is the one list of everything a user can set. The first group keeps docker/build-push-action's names.
 func inputs() []input {
-	return slices.Concat(buildInputs(), gateInputs(), signInputs(), registryInputs(), reportInputs(), refusedInputs())
+	return slices.Concat(buildInputs(), gateInputs(), signInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs())
 }
 
 func buildInputs() []input {
@@ -77,8 +77,8 @@ func buildInputs() []input {
 func gateInputs() []input {
 	const d, s = "build scan verify", "build scan"
 	return []input{
-		{name: "policy", kind: list, on: d, help: "policy bundles, each a directory or tar.gz; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
-		{name: "policy-data", on: d, help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "policy", kind: list, on: d + " audit", help: "policy bundles, each a directory or tar.gz; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
+		{name: "policy-data", on: d + " audit", help: "YAML or JSON file with settings for the baseline policy"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
@@ -89,7 +89,7 @@ func gateInputs() []input {
 }
 
 func signInputs() []input {
-	const b, v = "build", "verify"
+	const b, v = "build", "verify audit"
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
 		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
@@ -118,8 +118,19 @@ func signInputs() []input {
 	}
 }
 
+func auditInputs() []input {
+	const a = "audit"
+	return []input{
+		{name: "images", kind: list, on: a, help: "where the images are: a file with one each line (- is standard input), a directory that holds image layouts and tars, or a repository, of which every tag is audited"},
+		{name: "shard", on: a, help: "part of the images to audit, as i/n: 2/8 is the second of eight; every image is in exactly one"},
+		{name: "output", on: a, help: "file for the results, one JSON line an image (default: standard output); images that have a decision there are not audited again"},
+		{name: "workers", on: a, help: "images to audit at once (default: the number of processors)"},
+		{name: "image-timeout", value: "2m", on: a, help: "longest time for one image; it then has no decision"},
+	}
+}
+
 func registryInputs() []input {
-	const r = "build scan verify inspect fetch"
+	const r = "build scan verify audit inspect fetch"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},

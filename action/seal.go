@@ -152,6 +152,7 @@ type auditor struct {
 	store oci.Store
 	trust *attest.Trust
 	own   []*policy.Bundle
+	shelf *shelf // of compiled policies, for who verifies many images; nil keeps none
 }
 
 // unseal is the auditor's verification, the same for a registry, a directory and a tar. Every attached bundle is verified; the
@@ -179,7 +180,7 @@ func (a auditor) unseal(ctx context.Context, ref string) (unsealed, error) {
 		return u, err
 	}
 	if len(a.own) == 0 {
-		if u.policies, err = u.record.policies(ctx, a.store, u.image.Digest); err != nil {
+		if u.policies, err = a.recorded(ctx, u.record, u.image.Digest); err != nil {
 			return u, err
 		}
 	}
@@ -400,9 +401,9 @@ func readRecord(predicate []byte) (record, error) {
 	return r, nil
 }
 
-// policies finds the bundles that decided among what is attached to the index, by digest.
-func (r record) policies(ctx context.Context, store oci.Store, index string) ([]*policy.Bundle, error) {
-	attached, err := store.Attached(ctx, index, typePolicy)
+// recorded finds the bundles that decided among what is attached to the index, by digest.
+func (a auditor) recorded(ctx context.Context, r record, index string) ([]*policy.Bundle, error) {
+	attached, err := a.store.Attached(ctx, index, typePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -414,11 +415,14 @@ func (r record) policies(ctx context.Context, store oci.Store, index string) ([]
 	}
 	var out []*policy.Bundle
 	for _, ref := range r.bundles {
+		name := strings.TrimPrefix(ref.Name, namedPolicy)
 		content, ok := byDigest[ref.Digest]
 		if !ok {
-			return nil, fmt.Errorf("%w: the %s bundle %s is not attached", attest.ErrUntrusted, strings.TrimPrefix(ref.Name, namedPolicy), ref.Digest)
+			return nil, fmt.Errorf("%w: the %s bundle %s is not attached", attest.ErrUntrusted, name, ref.Digest)
 		}
-		b, err := policy.LoadArchive(ctx, content, policy.LoadOptions{Name: strings.TrimPrefix(ref.Name, namedPolicy)})
+		b, err := a.shelf.load(ref, func() (*policy.Bundle, error) {
+			return policy.LoadArchive(ctx, content, policy.LoadOptions{Name: name})
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -346,6 +346,8 @@ func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 			"dies-at-upload": {Method: "PUT", First: n, Die: true},
 			"dies-at-tag":    {Method: "PUT", Path: regexp.MustCompile(`/manifests/[^s][^/]*$`), Die: true},
 			"stalls":         {Method: "PUT", Path: regexp.MustCompile(`/manifests/sha256:`), Delay: time.Minute},
+			"silent":         {Method: "GET", Path: regexp.MustCompile(`/manifests/`), Delay: time.Minute},
+			"limits":         {Method: "GET", Path: regexp.MustCompile(`/manifests/`), Times: n, Status: 429, Header: map[string][]string{"Retry-After": {"1"}}},
 			"flips":          {Method: "GET", Path: regexp.MustCompile(`/blobs/`), Flip: true},
 			"drops-evidence": {Method: "GET", Path: regexp.MustCompile(`/referrers/`), Status: 200, Header: map[string][]string{"Content-Type": {"application/vnd.oci.image.index.v1+json"}}, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`},
 		}[args[1]]

@@ -49,23 +49,8 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	defer done()
-	checked := make(chan error, 1) // reads every byte: beside the verification, which reads few
-	go func() {
-		dir, ok := store.(*oci.Dir)
-		if !ok {
-			checked <- nil
-			return
-		}
-		checked <- dir.Check(ctx)
-	}()
-	u, err := auditor{store: store, trust: trust, own: own}.unseal(ctx, "")
-	if whole := <-checked; whole != nil {
-		return whole
-	}
+	u, err := auditor{store: store, trust: trust, own: own}.examine(ctx, s.in.one("expect-image"))
 	if err != nil {
-		return err
-	}
-	if err := s.expectName(&u, store); err != nil {
 		return err
 	}
 	s.report.Decision, s.report.Decided = u.decision, true
@@ -79,13 +64,34 @@ func (s *session) verify(ctx context.Context, target string) error {
 	return s.describeVerified(u.image, u.judged)
 }
 
+// examine is all that is verified of an image: its evidence, every byte of it where it lies on disk, and the name it was built
+// as. expect is that name; "" is the repository it lies in.
+func (a auditor) examine(ctx context.Context, expect string) (unsealed, error) {
+	checked := make(chan error, 1) // reads every byte: beside the verification, which reads few
+	go func() {
+		dir, ok := a.store.(*oci.Dir)
+		if !ok {
+			checked <- nil
+			return
+		}
+		checked <- dir.Check(ctx)
+	}()
+	u, err := a.unseal(ctx, "")
+	if whole := <-checked; whole != nil {
+		return u, whole
+	}
+	if err != nil {
+		return u, err
+	}
+	if repo, ok := a.store.(*oci.Repository); ok && expect == "" {
+		expect = repo.Name()
+	}
+	return u, u.expectName(expect)
+}
+
 // expectName holds the name that the image was built as, which its provenance states, to the one that was asked for: whoever can
 // write to a repository could otherwise put another good image there (T8).
-func (s *session) expectName(u *unsealed, store oci.Store) error {
-	want := s.in.one("expect-image")
-	if repo, ok := store.(*oci.Repository); ok && want == "" {
-		want = repo.Name()
-	}
+func (u *unsealed) expectName(want string) error {
 	if want == "" || len(u.judged) == 0 {
 		return nil
 	}
