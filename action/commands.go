@@ -32,7 +32,7 @@ func commands(env Env) *cobra.Command {
 	})
 	root.AddCommand(
 		imageCommands(env), scanCommand(env), verifyCommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env),
-		policyCommand(env), dbCommand(env), keyCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
+		policyCommand(env), dbCommand(env), keyCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	return root
 }

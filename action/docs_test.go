@@ -53,10 +53,17 @@ func TestDocsRun(t *testing.T) {
 		http.ServeFile(rw, r, w.archive)
 	}))
 	defer mirror.Close()
-	here := strings.NewReplacer("ghcr.io/acme", testkit.Registry(t, testkit.Distribution)+"/acme", "https://mirror.example", mirror.URL)
+	tuf := testkit.NewTUF(t)
+	root, err := os.ReadFile("../attest/testdata/trusted_root.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tuf.Publish(map[string][]byte{"trusted_root.json": root})
+	here := strings.NewReplacer("https://tuf.example", tuf.URL, "ghcr.io/acme", testkit.Registry(t, testkit.Distribution)+"/acme", "https://mirror.example", mirror.URL)
 	for name, content := range map[string]string{
 		"Dockerfile":    "FROM scratch\nCOPY tool /tool\nUSER 65532:65532\nLABEL org.opencontainers.image.licenses=Apache-2.0\n",
 		"settings.yaml": "severity: critical\n",
+		"root.json":     string(tuf.Root),
 	} {
 		if err := os.WriteFile(filepath.Join(work, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -110,7 +117,7 @@ func TestDocsRun(t *testing.T) {
 			}
 		}
 	}
-	if ran < 11 {
+	if ran < 13 {
 		t.Errorf("%d commands ran: where are the others?", ran)
 	}
 	// docs/policy.md says what happens without the label.

@@ -2,7 +2,9 @@ package action
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -68,6 +70,9 @@ func (s *session) roots() ([]attest.File, error) {
 			return nil, err
 		}
 		out = append(out, attest.File{Name: name, Data: raw})
+		if old := rootAge(name, raw).old(s.now); old != "" {
+			fmt.Fprintf(s.env.Stderr, "warning: trusted root %q %s; to refresh it: sealyard trust update\n", name, report.Clean(old))
+		}
 	}
 	return out, nil
 }

@@ -150,10 +150,26 @@ func parseKey(block []byte) (trustedKey, error) {
 
 // parseRoots reads one or more trusted roots: a JSON document, or several after each other.
 func parseRoots(data []byte, least Thresholds) ([]trustedRoot, error) {
+	docs, err := rootDocuments(data)
+	if err != nil {
+		return nil, err
+	}
+	var roots []trustedRoot
+	for _, doc := range docs {
+		r, err := parseRoot(doc, least)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, r)
+	}
+	return roots, nil
+}
+
+func rootDocuments(data []byte) ([]jsontext.Value, error) {
 	if len(data) > maxRootFile {
 		return nil, fmt.Errorf("file of %d bytes, at most %d are read", len(data), maxRootFile)
 	}
-	var roots []trustedRoot
+	var docs []jsontext.Value
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
 		doc, err := dec.ReadValue()
@@ -163,18 +179,14 @@ func parseRoots(data []byte, least Thresholds) ([]trustedRoot, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := parseRoot(doc, least)
-		if err != nil {
-			return nil, err
-		}
-		if roots = append(roots, r); len(roots) > maxTrusted {
+		if docs = append(docs, doc.Clone()); len(docs) > maxTrusted {
 			return nil, fmt.Errorf("more than %d roots", maxTrusted)
 		}
 	}
-	if len(roots) == 0 {
+	if len(docs) == 0 {
 		return nil, errors.New("empty")
 	}
-	return roots, nil
+	return docs, nil
 }
 
 func parseRoot(doc []byte, least Thresholds) (trustedRoot, error) {
@@ -182,12 +194,13 @@ func parseRoot(doc []byte, least Thresholds) (trustedRoot, error) {
 	if err := protojson.Unmarshal(doc, &pb); err != nil {
 		return trustedRoot{}, err
 	}
-	switch pb.GetMediaType() {
+	mediaType := pb.GetMediaType()
+	switch mediaType {
 	case "application/vnd.dev.sigstore.trustedroot.v0.1+json", "application/vnd.dev.sigstore.trustedroot.v0.2+json":
 		pb.MediaType = root.TrustedRootMediaType01 // the one that sigstore-go knows; the message is the same
 	case root.TrustedRootMediaType01:
 	default:
-		return trustedRoot{}, fmt.Errorf("media type %q is not of a trusted root", pb.GetMediaType())
+		return trustedRoot{}, fmt.Errorf("media type %q is not of a trusted root", mediaType)
 	}
 	r, err := root.NewTrustedRootFromProtobuf(&pb)
 	if err != nil {

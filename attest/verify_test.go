@@ -554,8 +554,13 @@ func FuzzTrustedRoot(f *testing.F) {
 	f.Add(append(bytes.Clone(seed), seed...))
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[{}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if roots, err := parseRoots(b, Thresholds{}); err == nil && len(roots) == 0 {
+		roots, err := parseRoots(b, Thresholds{})
+		if err == nil && len(roots) == 0 {
 			t.Fatal("no root and no error")
+		}
+		shown, why := DescribeRoots(File{Name: "r.json", Data: b})
+		if (why == nil) != (err == nil) || len(shown) != len(roots) && err == nil {
+			t.Fatalf("trusted: %v, shown: %v", err, why)
 		}
 	})
 }

@@ -67,6 +67,8 @@ func owners() []owner {
 		{prefix: "github.com/spdx", by: []string{"scan"}, why: "writes SPDX"},
 		{prefix: "github.com/spf13/afero", by: []string{"scan"}, why: "grype's file system"},
 		{prefix: "github.com/in-toto", by: []string{"attest"}, why: "statement and predicate types"},
+		{prefix: "github.com/theupdateframework/go-tuf", by: []string{"attest", "internal/testkit"}, why: "how Sigstore publishes trusted roots; and a repository of it, for tests"},
+		{prefix: "github.com/sigstore/sigstore/pkg/signature", by: []string{"attest", "internal/testkit"}, why: "what go-tuf signs with"},
 		{prefix: "github.com/sigstore", by: []string{"attest"}, why: "signing and verifying; its types must not be mistaken for verified"},
 		{prefix: "github.com/go-openapi", by: []string{"attest"}, why: "the wire of Rekor v1"},
 		{prefix: "github.com/secure-systems-lab", by: []string{"attest"}, why: "DSSE and encrypted keys"},

@@ -1,0 +1,238 @@
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
+)
+
+const (
+	// staleRoot is the age from which a trusted root is warned about. Roots do not expire. Sigstore adds logs and keys
+	// about twice a year and announces them weeks before: an older file may not know who signs today, and still
+	// trust whom it should not.
+	staleRoot = 90 * 24 * time.Hour
+
+	recordSuffix  = ".update.json" // after the name of a trusted root: when and from where it was updated
+	signingConfig = "signing_config.json"
+)
+
+func trustCommand(env Env) *cobra.Command {
+	var o updateFlags
+	update := &cobra.Command{
+		Use: "update [FILE]", Short: "Fetch the trusted root of a Sigstore instance from its TUF repository",
+		Long: `Write what a TUF repository vouches for to FILE (trusted_root.json), and signing_config.json beside it when the
+repository has one. FILE.update.json remembers when and what, so that the next update refuses an older state. Nothing
+is written unless everything holds. This is the one command of sealyard that refreshes trust; all others read files.`,
+		Example: `  sealyard trust update
+  sealyard trust update --mirror https://tuf.example --root root.json acme_root.json`,
+		Args: exactly("[FILE]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.file = "trusted_root.json"
+			if len(args) == 1 {
+				o.file = args[0]
+			}
+			return o.update(cmd.Context(), env)
+		},
+	}
+	update.Flags().StringVar(&o.mirror, "mirror", attest.PublicMirror, "address of the TUF repository")
+	update.Flags().StringVar(&o.root, "root", "", "root.json of the repository, got by a way that you trust (default: the public instance's, which is built in)")
+	update.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest time for the update")
+	format := "text"
+	show := &cobra.Command{
+		Use: "show FILE...", Short: "Show whom trusted roots trust, for what time, and how old they are",
+		Example: "  sealyard trust show trusted_root.json\n  sealyard trust show trusted_root.json acme_root.json --format json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("FILE...")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return showRoots(env, args, format) },
+	}
+	show.Flags().StringVar(&format, "format", format, "text or json")
+	return group("trust", "Keep trusted roots", update, show)
+}
+
+type updateFlags struct {
+	mirror, root, file string
+	timeout            time.Duration
+}
+
+func (o updateFlags) update(ctx context.Context, env Env) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	u := attest.RootUpdate{Mirror: o.mirror, Now: env.Now().UTC().Truncate(time.Second)}
+	if o.root != "" {
+		if u.Root, err = readFile(o.root); err != nil {
+			return err
+		}
+	}
+	if u.Last, err = lastUpdate(o.file); err != nil {
+		return hint.Misuse(err, "remove it to begin anew; until the next update, an older state of the repository is then not recognised")
+	}
+	if u.Scratch, err = os.MkdirTemp(env.getenv("TMPDIR"), "sealyard-"); err != nil {
+		return fmt.Errorf("update %q: %w", o.file, err)
+	}
+	defer os.RemoveAll(u.Scratch)
+	root, config, record, err := attest.UpdateRoot(ctx, u)
+	if err != nil {
+		return advise(fmt.Errorf("update %q: %w", o.file, err), "nothing was changed; check --mirror and --root, or try again later")
+	}
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := replace(o.file, root); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Stdout, "%s as of %s from %s\n", o.file, record.Updated.Format(time.RFC3339), record.Mirror)
+	if config != nil {
+		name := filepath.Join(filepath.Dir(o.file), signingConfig)
+		if err := replace(name, config); err != nil {
+			return err
+		}
+		fmt.Fprintf(env.Stdout, "%s as of %s from %s\n", name, record.Updated.Format(time.RFC3339), record.Mirror)
+	}
+	return replace(o.file+recordSuffix, append(text, '\n')) // last: without it, the file's own date counts
+}
+
+// replace writes a file in one step.
+func replace(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
+	if err != nil {
+		return fmt.Errorf("write %q: %w", name, err)
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return fmt.Errorf("write %q: %w", name, errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// lastUpdate reads the record of the last update of a trusted root; nil when there is none.
+func lastUpdate(file string) (*attest.RootRecord, error) {
+	name := file + recordSuffix
+	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	raw, err := readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := attest.ReadRootRecord(raw)
+	if err != nil {
+		return nil, fmt.Errorf("record %q: %w", name, err)
+	}
+	return r, nil
+}
+
+// age is since when a trusted root is as it is, and how that is known.
+type age struct {
+	Since time.Time `json:"since"`
+	From  string    `json:"from"`
+}
+
+// rootAge says how old a trusted root is. There is no date in the file. What an update recorded of these very bytes counts,
+// else the file's date, which is that of a copy where it was copied: a root may be older than this says, and its record be lost.
+func rootAge(name string, content []byte) age {
+	if r, err := lastUpdate(name); err == nil && r != nil && r.Of(content) {
+		return age{r.Updated, "update from " + r.Mirror}
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return age{From: "nothing known"}
+	}
+	return age{info.ModTime().UTC().Truncate(time.Second), "date of the file, no update is recorded"}
+}
+
+// old says that a root is stale; "" when it is not.
+func (a age) old(now time.Time) string {
+	if now.Sub(a.Since) < staleRoot {
+		return ""
+	}
+	return fmt.Sprintf("is %d days old (%s, %s)", a.days(now), a.Since.Format(time.DateOnly), a.From)
+}
+
+func (a age) days(now time.Time) int { return int(now.Sub(a.Since) / (24 * time.Hour)) }
+
+// shownRoot is what trust show says of a file.
+type shownRoot struct {
+	File  string            `json:"file"`
+	Age   age               `json:"age"`
+	Days  int               `json:"days"`
+	Stale bool              `json:"stale"`
+	Roots []attest.RootInfo `json:"roots"`
+}
+
+func showRoots(env Env, names []string, format string) error {
+	if format != "text" && format != "json" {
+		return hint.Misuse(fmt.Errorf("format %q is none of text, json", format), "choose one of them")
+	}
+	var all []shownRoot
+	for _, name := range names {
+		raw, err := readFile(name)
+		if err != nil {
+			return err
+		}
+		roots, err := attest.DescribeRoots(attest.File{Name: name, Data: raw})
+		if err != nil {
+			return err
+		}
+		a, now := rootAge(name, raw), env.Now()
+		all = append(all, shownRoot{File: name, Age: a, Days: a.days(now), Stale: a.old(now) != "", Roots: roots})
+	}
+	if format == "json" {
+		return printJSON(env.Stdout, all)
+	}
+	return writeRoots(env.Stdout, all)
+}
+
+func writeRoots(w io.Writer, all []shownRoot) error {
+	p := &printer{w: w}
+	for _, f := range all {
+		stale := ""
+		if f.Stale {
+			stale = "; refresh it with sealyard trust update"
+		}
+		p.line("", "%s: %d days old (%s, %s)%s", f.File, f.Days, f.Age.Since.Format(time.DateOnly), f.Age.From, stale)
+		for _, r := range f.Roots {
+			p.line("  ", "%s", r.MediaType)
+			p.services("certificate authority", r.Authorities)
+			p.services("transparency log", r.Logs)
+			p.services("CT log", r.CTLogs)
+			p.services("timestamp authority", r.Clocks)
+		}
+	}
+	return p.err
+}
+
+func (p *printer) services(what string, all []attest.ServiceInfo) {
+	for _, s := range all {
+		until := "until further notice"
+		if s.Until != "" {
+			until = "until " + s.Until
+		}
+		p.line("    ", "%s %s", what, s.URL)
+		if s.Operator != "" {
+			p.line("      ", "run by  %s", s.Operator)
+		}
+		if s.Subject != "" {
+			p.line("      ", "subject %s", s.Subject)
+		}
+		p.line("      ", "id      %s", s.ID)
+		p.line("      ", "trusted from %s %s", s.From, until)
+	}
+}
