@@ -170,10 +170,13 @@ signed which statements about it, exit 0 when there is one, and of every --predi
 
 func inspectCommand(env Env) *cobra.Command {
 	return staged("inspect", &cobra.Command{
-		Use:     "inspect TARGET",
-		Short:   "Show what an image is and what is attached to it, verified or not",
-		Example: `  sealyard inspect ghcr.io/acme/app:1.2`,
-		Args:    exactly("TARGET"),
+		Use:   "inspect TARGET",
+		Short: "Show what an image is and what is attached to it, verified or not",
+		Long: `Show an image as a tree: source, build, image, platforms, and what is claimed of each. With a key, or a trusted root and an identity,
+each claim is marked as verified or with the reason why not; without, none is. Nothing is decided: that is for verify.`,
+		Example: `  sealyard inspect ghcr.io/acme/app:1.2
+  sealyard inspect ./sealyard-evidence --key cosign.pub --format json`,
+		Args: exactly("TARGET"),
 	}, func(ctx context.Context, in values, args []string) error { return runInspect(ctx, env, in, args[0]) })
 }
 

@@ -89,32 +89,32 @@ func gateInputs() []input {
 }
 
 func signInputs() []input {
-	const b, v = "build", "verify audit"
+	const b, v, who = "build", "verify", "verify audit inspect"
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
-		{name: "key", on: b + " " + v, help: "cosign key file: the private key to sign with; for verify the public key"},
+		{name: "key", on: b + " " + who, help: "cosign key file: the private key to sign with; for verify the public key"},
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
-		{name: "trusted-root", kind: list, on: b + " " + v, help: "Sigstore trusted root files, for keyless"},
-		{name: "log-threshold", value: "1", on: b + " " + v, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
-		{name: "timestamp-threshold", value: "1", on: b + " " + v, help: "clocks of as many different operators that must say when each keyless signature was made"},
+		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
+		{name: "log-threshold", value: "1", on: b + " " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
+		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
 		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
 		{name: "public-log", kind: boolean, value: "false", on: b, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
-		{name: "expect-image", on: v, help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
-		{name: "repo", on: v, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
-		{name: "workflow", on: v, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
-		{name: "ref", on: v, help: "git ref that must have been built, in full: refs/heads/main"},
-		{name: "signer-workflow", on: v, help: "reusable workflow that must have signed: OWNER/NAME/.github/workflows/FILE.yml, or with @REF (default: the repository's own)"},
-		{name: "runner", on: v, words: "github-hosted self-hosted", help: "runner that must have signed: github-hosted or self-hosted"},
-		{name: "event", on: v, help: "event that must have started the workflow, such as push"},
-		{name: "certificate-identity", on: v, help: "identity the certificate must name exactly"},
-		{name: "certificate-identity-regexp", on: v, help: "identity the certificate must name, as a Go regular expression of the whole of it"},
-		{name: "certificate-oidc-issuer", on: v, help: "issuer the certificate must name exactly (default with repo or signer-workflow: GitHub's)"},
-		{name: "certificate-oidc-issuer-regexp", on: v, help: "issuer the certificate must name, as a Go regular expression of the whole of it"},
+		{name: "expect-image", on: "verify audit", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
+		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
+		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
+		{name: "ref", on: who, help: "git ref that must have been built, in full: refs/heads/main"},
+		{name: "signer-workflow", on: who, help: "reusable workflow that must have signed: OWNER/NAME/.github/workflows/FILE.yml, or with @REF (default: the repository's own)"},
+		{name: "runner", on: who, words: "github-hosted self-hosted", help: "runner that must have signed: github-hosted or self-hosted"},
+		{name: "event", on: who, help: "event that must have started the workflow, such as push"},
+		{name: "certificate-identity", on: who, help: "identity the certificate must name exactly"},
+		{name: "certificate-identity-regexp", on: who, help: "identity the certificate must name, as a Go regular expression of the whole of it"},
+		{name: "certificate-oidc-issuer", on: who, help: "issuer the certificate must name exactly (default with repo or signer-workflow: GitHub's)"},
+		{name: "certificate-oidc-issuer-regexp", on: who, help: "issuer the certificate must name, as a Go regular expression of the whole of it"},
 	}
 }
 

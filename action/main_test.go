@@ -177,10 +177,10 @@ func running(mark string) bool {
 	return false
 }
 
-// reference VAR FILE WORD: sets VAR to the word after WORD in the first line of the file that begins with it.
+// reference VAR FILE WORD: sets VAR to the word after WORD in the first line of the file that begins with it, be it in a tree.
 func reference(ts *testscript.TestScript, _ bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(args[1])) {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == args[2] {
+		if words := strings.Fields(strings.TrimLeft(line, "│├└─ ")); len(words) > 1 && words[0] == args[2] {
 			ts.Setenv(args[0], strings.TrimSuffix(words[1], ","))
 			return
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/build"
 	"github.com/sealyard/sealyard/internal/hint"
@@ -210,4 +211,16 @@ func (s *session) evaluate(ctx context.Context, name string) error {
 		return errDenied
 	}
 	return nil
+}
+
+// printer writes lines until one fails.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(indent, format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.w, indent+report.Clean(fmt.Sprintf(format, args...)))
+	}
 }

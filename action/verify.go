@@ -2,7 +2,6 @@ package action
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +51,9 @@ func (s *session) verify(ctx context.Context, target string) error {
 	u, err := auditor{store: store, trust: trust, own: own}.examine(ctx, s.in.one("expect-image"))
 	if err != nil {
 		return err
+	}
+	if u.record.time.IsZero() && !u.decision.Allowed {
+		u.explain(ctx, store)
 	}
 	s.report.Decision, s.report.Decided = u.decision, true
 	for i, r := range u.rejected {
@@ -107,6 +109,30 @@ func (u *unsealed) expectName(want string) error {
 		u.decision = broken(u.decision, fmt.Sprintf("the image was built as %q, not as %q; for a mirror, name the original with expect-image", names, expected.Repository), nil)
 	}
 	return nil
+}
+
+// explain adds to a denial for want of any decision what there is instead, which people take for evidence and which is none. It
+// only explains: where the look itself fails, nothing is added.
+func (u *unsealed) explain(ctx context.Context, store oci.Store) {
+	found, err := unsigned(ctx, store, u.image)
+	if err != nil || len(found) == 0 || len(u.decision.Denials) == 0 {
+		return
+	}
+	buildkit := 0
+	for _, f := range found {
+		if f.Kind == kindBuildKit {
+			buildkit++
+		}
+	}
+	var parts []string
+	if buildkit > 0 {
+		parts = append(parts, fmt.Sprintf("%d unsigned BuildKit attestations", buildkit))
+	}
+	if legacy := len(found) - buildkit; legacy > 0 {
+		parts = append(parts, fmt.Sprintf("%d legacy cosign signatures and attestations", legacy))
+	}
+	u.decision.Denials = slices.Clone(u.decision.Denials)
+	u.decision.Denials[0].Message += "; there are " + strings.Join(parts, " and ") + ", which prove nothing here"
 }
 
 // open finds the store that a target names: a directory, a tar, or a reference in a registry.
@@ -172,105 +198,4 @@ func runFetch(ctx context.Context, env Env, in values, ref, dir string) error {
 	}
 	fmt.Fprintf(env.Stdout, "%s %s\n", img.Digest, dir)
 	return nil
-}
-
-// inspection is what inspect shows. Nothing in it is verified.
-type inspection struct {
-	Digest    string              `json:"digest"`
-	MediaType string              `json:"mediaType"`
-	Platforms []inspectedPart     `json:"platforms"`
-	Attached  []inspectedReferrer `json:"attached"`
-}
-
-type inspectedPart struct {
-	Platform string              `json:"platform"`
-	Digest   string              `json:"digest"`
-	Size     int64               `json:"size"` // compressed bytes of all layers
-	Attached []inspectedReferrer `json:"attached"`
-}
-
-type inspectedReferrer struct {
-	Type      string `json:"type"`
-	Digest    string `json:"digest"`
-	Predicate string `json:"predicate"` // what its annotation says it claims
-}
-
-// runInspect shows what an image is and what is attached to it, without believing any of it.
-func runInspect(ctx context.Context, env Env, in values, target string) error {
-	s := newSession(env, in, "inspect")
-	store, done, err := s.open(ctx, target)
-	if err != nil {
-		return err
-	}
-	defer done()
-	img, err := store.Resolve(ctx, "")
-	if err != nil {
-		return err
-	}
-	out := inspection{Digest: img.Digest, MediaType: img.MediaType}
-	if out.Attached, err = referrers(ctx, store, img.Digest); err != nil {
-		return err
-	}
-	for _, p := range img.Platforms {
-		part := inspectedPart{Platform: p.Platform, Digest: p.Digest, Size: layerBytes(p)}
-		if p.Digest != img.Digest {
-			if part.Attached, err = referrers(ctx, store, p.Digest); err != nil {
-				return err
-			}
-		}
-		out.Platforms = append(out.Platforms, part)
-	}
-	if in.one("format") == "json" {
-		enc := json.NewEncoder(env.Stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(out)
-	}
-	return out.tree(env.Stdout)
-}
-
-func referrers(ctx context.Context, store oci.Store, digest string) ([]inspectedReferrer, error) {
-	attached, err := store.Attached(ctx, digest, "")
-	if err != nil {
-		return nil, err
-	}
-	out := []inspectedReferrer{}
-	for _, a := range attached {
-		out = append(out, inspectedReferrer{Type: a.Type, Digest: a.Digest, Predicate: a.Annotations["dev.sigstore.bundle.predicateType"]})
-	}
-	return out, nil
-}
-
-// tree writes an inspection for people.
-func (i inspection) tree(w io.Writer) error {
-	p := &printer{w: w}
-	p.line("", "image %s", i.Digest)
-	p.referrers("  ", i.Attached)
-	for _, part := range i.Platforms {
-		p.line("  ", "%s %s, %d bytes", part.Platform, part.Digest, part.Size)
-		p.referrers("    ", part.Attached)
-	}
-	p.line("", "nothing above is verified: use sealyard verify")
-	return p.err
-}
-
-// printer writes lines until one fails.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) line(indent, format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintln(p.w, indent+report.Clean(fmt.Sprintf(format, args...)))
-	}
-}
-
-func (p *printer) referrers(indent string, all []inspectedReferrer) {
-	for _, a := range all {
-		what := a.Type
-		if a.Predicate != "" {
-			what = a.Predicate
-		}
-		p.line(indent, "- %s %s", what, a.Digest)
-	}
 }

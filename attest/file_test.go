@@ -110,3 +110,21 @@ func FuzzReadBundles(f *testing.F) {
 		}
 	})
 }
+
+// T20: what a bundle says of itself is read without believing it; of one that holds it is what was signed.
+func FuzzUnverified(f *testing.F) {
+	trust, good := keyTrust(f), envelope(f, aStatement())
+	f.Add([]byte(good))
+	f.Add(bytes.Replace(good, []byte(`"publicKey":{"hint":`), []byte(`"certificate":{"rawBytes":`), 1))
+	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":"AAAA"},"signature":"AAAA"},"verificationMaterial":{"publicKey":{"hint":"x"}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := Unverified(b)
+		if err != nil && !errors.Is(err, ErrMalformed) {
+			t.Fatal(err)
+		}
+		v, verr := trust.Verify(b, indexDigest)
+		if verr == nil && (err != nil || h.Statement != v.Digest() || h.PredicateType != v.PredicateType()) {
+			t.Fatalf("%v: %+v", err, h)
+		}
+	})
+}

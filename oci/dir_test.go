@@ -290,7 +290,7 @@ func TestAttachedBelievesOnlyManifests(t *testing.T) {
 	m.list(list...)
 	got, err := d.Attached(ctx, img.Digest, bundleType)
 	if err != nil || len(got) != 1 || string(got[0].Layers[0].Content) != "mine" || got[0].Annotations["evil"] != "" {
-		t.Fatalf("%q %v", got, err)
+		t.Fatalf("%v %v", got, err)
 	}
 	list[1].ArtifactType = bundleType
 	m.list(list...)
@@ -454,7 +454,7 @@ func TestFetchOfSomeTypes(t *testing.T) {
 	defer func() { _ = got.Close() }()
 	all, err := got.Attached(ctx, img.Digest, "")
 	if err != nil || len(all) != 1 || all[0].Type != policyType || all[0].Layers[0].Content != nil {
-		t.Errorf("%q %v", all, err)
+		t.Errorf("%v %v", all, err)
 	}
 }
 

@@ -188,7 +188,7 @@ func same(t *testing.T, a, b Store, digest, artifactType string) {
 	if errX != nil || errY != nil {
 		t.Fatal(errX, errY)
 	}
-	if got, want := fmt.Sprintf("%q", x), fmt.Sprintf("%q", y); got != want {
+	if got, want := fmt.Sprintf("%#v", x), fmt.Sprintf("%#v", y); got != want {
 		t.Errorf("attached to %s:\n%s\n%s", digest, got, want)
 	}
 }

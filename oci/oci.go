@@ -83,6 +83,7 @@ type Artifact struct {
 type Layer struct {
 	MediaType   string
 	Digest      string // of Content; set by Attach and by reading
+	Size        int64  // of Content, bytes; set by reading
 	Annotations map[string]string
 	Content     []byte
 }

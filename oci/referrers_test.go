@@ -105,7 +105,7 @@ func TestAttachedFiltersItself(t *testing.T) {
 		}
 		got, err := serve(t, s).Attached(context.Background(), subject.Digest, bundleType)
 		if err != nil || len(got) != 1 || got[0].Digest != want.Digest || string(got[0].Layers[0].Content) != "mine" {
-			t.Errorf("%s: %q %v", name, got, err)
+			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
 }
@@ -123,12 +123,12 @@ func TestAttachedFallsBackToTag(t *testing.T) {
 		s.referrers = f
 		p := serve(t, s)
 		if got, err := p.Attached(context.Background(), subject.Digest, bundleType); err != nil || len(got) != 0 {
-			t.Errorf("%s, no tag: %q %v", name, got, err)
+			t.Errorf("%s, no tag: %v %v", name, got, err)
 		}
 		want := s.artifact(subject, bundleType, "mine")
 		s.put(fallbackTag(subject.Digest), typeIndex, map[string]any{"schemaVersion": 2, "manifests": []descriptor{want}})
 		if got, err := p.Attached(context.Background(), subject.Digest, bundleType); err != nil || len(got) != 1 {
-			t.Errorf("%s: %q %v", name, got, err)
+			t.Errorf("%s: %v %v", name, got, err)
 		}
 		s.put(fallbackTag(subject.Digest), typeManifest, map[string]any{"schemaVersion": 2})
 		if _, err := p.Attached(context.Background(), subject.Digest, bundleType); err == nil {
@@ -143,7 +143,7 @@ func TestAttachedFailsClosed(t *testing.T) {
 		s := newScripted()
 		s.referrers = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 		if got, err := serve(t, s).Attached(context.Background(), digestOf(nil), bundleType); err == nil {
-			t.Errorf("%d: %q", status, got)
+			t.Errorf("%d: %v", status, got)
 		}
 	}
 }

@@ -215,7 +215,7 @@ func attached(ctx context.Context, s source, digest, artifactType string) ([]Art
 func readArtifact(ctx context.Context, s source, n node, content bool) (Artifact, error) {
 	a := Artifact{Type: n.doc.artifactType(), Digest: n.Digest, Subject: n.doc.Subject.Digest, Annotations: n.doc.Annotations}
 	for _, l := range n.doc.Layers {
-		layer := Layer{MediaType: l.MediaType, Digest: l.Digest, Annotations: l.Annotations}
+		layer := Layer{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations}
 		if content {
 			raw, err := readAll(ctx, s, l)
 			if err != nil {

@@ -16,7 +16,7 @@ func TestJSONDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := strings.Split(string(page), "\n## ")
-	documents := []any{document{}, Bundles{}}
+	documents := []any{document{}, Bundles{}, Inspection{}}
 	if len(sections) != len(documents) {
 		t.Fatalf("%d documents are described, want %d", len(sections), len(documents))
 	}
