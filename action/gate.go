@@ -116,6 +116,7 @@ func (g *gate) prepare(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	g.plan.Source = g.githubSource() // the token was not read yet when the plan was made
 	extra := map[string]any{}
 	if g.signer == nil {
 		fmt.Fprintln(g.log, "=> nobody signs: this is a rehearsal, nothing is published (give a key, or a signing config in a job with an identity token)")

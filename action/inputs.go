@@ -92,6 +92,7 @@ func signInputs() []input {
 	const b, v, who = "build", "verify", "verify audit inspect"
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
+		{name: "identity-token", on: b, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
 		{name: "key", on: b + " " + who, help: "cosign key file: the private key to sign with; for verify the public key"},
 		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
 		{name: "key-password-file", on: b, help: "file that holds the password of the key"},

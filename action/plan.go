@@ -171,7 +171,7 @@ func (s *session) secrets() []string {
 	if s.hidden != nil {
 		return s.hidden
 	}
-	out := []string{s.env.getenv("COSIGN_PASSWORD")}
+	out := append([]string{s.env.getenv("COSIGN_PASSWORD")}, s.tokens()...)
 	for _, in := range inputs() {
 		for _, v := range s.in.all(in.name) {
 			switch _, rest, _ := strings.Cut(v, "="); {
@@ -183,7 +183,7 @@ func (s *session) secrets() []string {
 				if raw, err := readFile(rest); err == nil { // when it cannot be read, the build says so
 					out = append(out, strings.TrimSpace(string(raw)))
 				}
-			case in.secret:
+			case in.secret && in.name != "identity-token": // which may be the name of a file
 				out = append(out, v)
 			}
 		}
@@ -203,10 +203,13 @@ func (s *session) epoch(keep func(error)) *int64 {
 	return &n
 }
 
-// githubSource is what the runner says about the checkout; BuildKit cannot check it (R13).
+// githubSource is what GitHub says about the checkout: in the token, else in the environment (R8). BuildKit cannot check it (R13).
 func (s *session) githubSource() build.Source {
 	if !s.onGitHub() {
 		return build.Source{}
+	}
+	if w := s.identity.Workflow; w.Repository != "" {
+		return build.Source{URI: w.Repository, Revision: w.Commit, Ref: w.Ref}
 	}
 	return build.Source{
 		URI:      s.env.getenv("GITHUB_SERVER_URL") + "/" + s.env.getenv("GITHUB_REPOSITORY"),
@@ -245,12 +248,17 @@ func (s *session) onGitHub() bool { return s.env.getenv("GITHUB_ACTIONS") == "tr
 
 // mode says which of the builder identities is true of this run: each has its own, because each can be trusted differently (R9).
 func (s *session) mode() attest.Mode {
-	switch {
-	case !s.asAction || !s.onGitHub():
+	switch runner := cmp.Or(s.identity.Workflow.Runner, s.env.getenv("RUNNER_ENVIRONMENT")); { // the token's word, if there is one (R8)
+	case !s.asAction || !s.onGitHub() || s.signedByPerson():
 		return attest.ModeCLI
-	case s.env.getenv("RUNNER_ENVIRONMENT") == "github-hosted":
+	case runner == "github-hosted":
 		return attest.ModeAction
 	default:
 		return attest.ModeSelfHosted
 	}
+}
+
+// signedByPerson reports whether the certificate will name no run: then provenance cannot speak of one either.
+func (s *session) signedByPerson() bool {
+	return s.identity.Kind == attest.KindKeyless && s.identity.Workflow.Run == ""
 }

@@ -151,7 +151,7 @@ func (s *session) signer() (attest.Signer, error) {
 		switch {
 		case s.in.one("key") != "":
 			how = "key"
-		case s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL") != "" && s.in.one("signing-config") != "":
+		case s.hasToken() && s.in.one("signing-config") != "":
 			how = "keyless"
 		default:
 			how = "none"
@@ -238,8 +238,7 @@ func (s *session) keylessSigner() (attest.Signer, error) {
 		return nil, err
 	}
 	return attest.NewKeyless(attest.KeylessOptions{
-		Token:         attest.GitHubToken(s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), s.env.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
-		SigningConfig: config, Now: s.now, Clock: s.env.Now, PublicLog: s.in.on("public-log"),
+		Token: s.identityToken().Checked(s.env.Now), SigningConfig: config, Now: s.now, Clock: s.env.Now, PublicLog: s.in.on("public-log"),
 	})
 }
 

@@ -3,6 +3,7 @@ package action_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/json"
@@ -76,6 +77,29 @@ func sigstack(bin string) func(*testscript.TestScript, bool, []string) {
 			ts.Setenv(name, value)
 		}
 	}
+}
+
+// token FILE [QUERY]: writes a token of this job into a file; QUERY changes its claims, as test/sigstack/github.go says.
+func token(ts *testscript.TestScript, _ bool, args []string) {
+	raw, err := fetchToken(ts.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL")+"&audience=sigstore&"+strings.Join(args[1:], "&"), ts.Getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(raw+"\n"), 0o600))
+}
+
+func fetchToken(url, bearer string) (string, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var answer struct{ Value string }
+	err = json.NewDecoder(res.Body).Decode(&answer)
+	return answer.Value, err
 }
 
 // R95 T39: a service of Sigstore that refuses, answers with an error, hangs up, does not answer or answers about something else: no

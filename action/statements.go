@@ -128,7 +128,7 @@ func withoutUser(s string) string { return userinfo.ReplaceAllString(s, "://") }
 
 // invocation is the address of the workflow run, or "" outside of one.
 func (s *session) invocation() string {
-	if !s.onGitHub() {
+	if !s.onGitHub() || s.signedByPerson() {
 		return ""
 	}
 	get := s.env.getenv

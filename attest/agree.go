@@ -68,8 +68,11 @@ func agree(predicate []byte, id Identity) error {
 	default:
 		return fmt.Errorf("provenance of build type %q cannot be compared with a certificate", d.BuildType)
 	}
-	if id.Workflow == (Workflow{}) {
+	switch w := id.Workflow; {
+	case w == (Workflow{}):
 		return p.byPerson()
+	case id.Issuer != githubIssuer && w.Repository == "" && w.Signer == "" && w.Commit != "":
+		return p.byJob(w)
 	}
 	for _, f := range p.fields(id.Workflow) {
 		switch {
@@ -93,7 +96,7 @@ func (p *saying) fields(w Workflow) []field {
 	return []field{
 		{"repository", flow.Repository, w.Repository},
 		{"ref", flow.Ref, w.Ref},
-		{"workflow", flow.Repository + "/" + strings.TrimPrefix(flow.Path, "/") + "@" + flow.Ref, w.Config},
+		{"workflow", flow.Repository + "/" + flow.Path + "@" + flow.Ref, w.Config},
 		{"event", in.Event, w.Event},
 		{"runner environment", in.Runner, w.Runner},
 		{"repository id", in.RepositoryID, w.RepositoryID},
@@ -150,6 +153,25 @@ func ofRepository(uri, repository string) bool {
 	_, rest, ok := strings.Cut(strings.ToLower(strings.ReplaceAll(uri, ":", "/")), strings.ToLower(host))
 	rest = strings.TrimPrefix(rest, ".git")
 	return ok && strings.HasPrefix(uri, "git") && (rest == "" || strings.ContainsAny(rest[:1], "@#/?"))
+}
+
+// byJob is provenance signed by a job of a CI whose certificates name neither a repository nor what defines the job, such as
+// Buildkite's: what they do name must be the same, and the commit must be one that was built.
+func (p *saying) byJob(w Workflow) error {
+	if mode := p.BuildDefinition.Internal.Mode; mode != string(ModeCLI) || p.RunDetails.Builder.ID != BuilderID(ModeCLI) {
+		return fmt.Errorf("provenance says that %q built it in mode %q, and the certificate names no workflow", p.RunDetails.Builder.ID, mode)
+	}
+	for _, f := range p.fields(w) {
+		if f.said != f.certified && f.said != "/@" {
+			return fmt.Errorf("provenance says that the %s is %q, and the certificate %q", f.what, f.said, f.certified)
+		}
+	}
+	for _, d := range p.BuildDefinition.Dependencies {
+		if d.Digest["gitCommit"] == w.Commit {
+			return nil
+		}
+	}
+	return fmt.Errorf("provenance does not say that commit %q was built, which the certificate names", w.Commit)
 }
 
 // byPerson is provenance signed by somebody who is no workflow: a build on a machine of theirs, and nothing more.

@@ -19,7 +19,7 @@ const tokenTimeout = 10 * time.Second
 // GitHubToken fetches OIDC tokens from the endpoint that GitHub gives to a job with `permissions: id-token: write`.
 // The arguments are the values of ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN; without them the
 // error says which permission is missing (R93). A refusal is an error, never an empty token. No error holds the token.
-func GitHubToken(requestURL, requestToken string) func(ctx context.Context, audience string) (string, error) {
+func GitHubToken(requestURL, requestToken string) TokenSource {
 	return func(ctx context.Context, audience string) (string, error) {
 		if requestURL == "" || requestToken == "" {
 			return "", hint.Misuse(errors.New("this job may not ask GitHub for an identity"),

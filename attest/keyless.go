@@ -3,8 +3,6 @@ package attest
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,16 +16,12 @@ import (
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
-const (
-	sigstoreAudience = "sigstore"      // of the token that Fulcio takes
-	defaultTimeout   = 2 * time.Minute // for one statement: token, certificate, timestamp and log entry with their retries
-	maxToken         = 64 << 10        // bytes; GitHub's have 2 kB
-)
+const defaultTimeout = 2 * time.Minute // for one statement: token, certificate, timestamp and log entry with their retries
 
 // KeylessOptions say where and as whom to sign without a key of one's own.
 type KeylessOptions struct {
 	// Token fetches an OIDC token for an audience. It is called once for each certificate and Identity, as late as possible.
-	Token         func(ctx context.Context, audience string) (string, error)
+	Token         TokenSource
 	SigningConfig []byte        // Sigstore signing config v0.2 in JSON: which Fulcio, log and timestamp authority
 	Now           time.Time     // services of SigningConfig are chosen for this time (R51)
 	Timeout       time.Duration // for one statement, everything included; 0 is 2 min
@@ -41,7 +35,7 @@ type KeylessOptions struct {
 // Keyless signs with a key that lives in memory only, and a certificate in which Fulcio binds it to the identity in an
 // OIDC token for some minutes.
 type Keyless struct {
-	token   func(ctx context.Context, audience string) (string, error)
+	token   TokenSource
 	fulcio  string
 	logs    []root.Service
 	clocks  []root.Service
@@ -204,35 +198,4 @@ func (k *Keyless) fetch(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("identity token: %d bytes", len(token))
 	}
 	return token, nil
-}
-
-// tokenIdentity reads what Fulcio will put into the certificate out of a token, whose signature is Fulcio's to check.
-func tokenIdentity(token string) (Identity, error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return Identity{}, errors.New("identity token: not a JWT")
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return Identity{}, fmt.Errorf("identity token: %w", err)
-	}
-	var claims struct {
-		Issuer string `json:"iss"`
-		Email  string `json:"email"`
-		githubClaims
-	}
-	if err := json.Unmarshal(raw, &claims); err != nil {
-		return Identity{}, fmt.Errorf("identity token: %w", err)
-	}
-	id := Identity{Kind: KindKeyless, Issuer: claims.Issuer}
-	switch {
-	case claims.JobWorkflowRef != "":
-		id.Workflow = claims.workflow()
-		id.ID = id.Workflow.Signer
-	case claims.Email != "":
-		id.ID = claims.Email
-	default:
-		return Identity{}, fmt.Errorf("identity token: issued by %q, with neither job_workflow_ref nor email: its subject cannot be foretold", claims.Issuer)
-	}
-	return id, nil
 }

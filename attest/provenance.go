@@ -224,7 +224,7 @@ func (b Build) dependencies() ([]descriptor, error) {
 		out = append(out, d)
 	}
 	if run := (descriptor{URI: gitURI(b.Workflow.Repository, b.Workflow.Ref), Digest: map[string]string{"gitCommit": b.Workflow.Commit}}); b.Workflow.Commit != "" &&
-		(len(out) == 0 || out[0].URI != run.URI || out[0].Digest["gitCommit"] != b.Workflow.Commit) {
+		(len(out) == 0 || run.URI != "" && out[0].URI != run.URI || out[0].Digest["gitCommit"] != b.Workflow.Commit) {
 		if err := checkDigest("gitCommit", b.Workflow.Commit); err != nil {
 			return nil, fmt.Errorf("workflow: %w", err)
 		}

@@ -7,10 +7,12 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 )
 
-// github is where workflows live whose identity GitHub's issuer vouches for.
+// Where the workflows of a CI live, as certificates name them, and who vouches for GitHub's.
 const (
 	github       = "https://github.com/"
 	githubIssuer = "https://token.actions.githubusercontent.com"
+	gitlab       = "https://gitlab.com/"
+	buildkite    = "https://buildkite.com/"
 )
 
 // Workflow is the run of a CI workflow that an identity stands for, in the words of its issuer: claims of a token, and
@@ -46,24 +48,8 @@ func certified(leaf *x509.Certificate, c *certificate.Summary) (Identity, error)
 	}}, nil
 }
 
-// githubClaims are the claims of a GitHub token that Fulcio makes extensions of.
-type githubClaims struct {
-	JobWorkflowRef string `json:"job_workflow_ref"`
-	Runner         string `json:"runner_environment"`
-	Repository     string `json:"repository"`
-	Commit         string `json:"sha"`
-	Ref            string `json:"ref"`
-	RepositoryID   string `json:"repository_id"`
-	OwnerID        string `json:"repository_owner_id"`
-	WorkflowRef    string `json:"workflow_ref"`
-	Event          string `json:"event_name"`
-	RunID          string `json:"run_id"`
-	Attempt        string `json:"run_attempt"`
-	Visibility     string `json:"repository_visibility"`
-}
-
-// workflow is what a certificate for these claims will say.
-func (c githubClaims) workflow() Workflow {
+// github is what a certificate for a GitHub workflow's claims will say.
+func (c claims) github() Workflow {
 	at := func(path string) string {
 		if path == "" {
 			return ""
@@ -71,11 +57,35 @@ func (c githubClaims) workflow() Workflow {
 		return github + path
 	}
 	w := Workflow{
-		Signer: at(c.JobWorkflowRef), Runner: c.Runner, Repository: at(c.Repository), Commit: c.Commit, Ref: c.Ref,
-		RepositoryID: c.RepositoryID, OwnerID: c.OwnerID, Config: at(c.WorkflowRef), Event: c.Event, Visibility: c.Visibility,
+		Signer: at(c.words["job_workflow_ref"]), Runner: c.words["runner_environment"], Repository: at(c.words["repository"]), Commit: c.words["sha"],
+		Ref: c.words["ref"], RepositoryID: c.words["repository_id"], OwnerID: c.words["repository_owner_id"], Config: at(c.words["workflow_ref"]), Event: c.words["event_name"],
+		Visibility: c.words["repository_visibility"],
 	}
-	if c.Repository != "" && c.RunID != "" {
-		w.Run = w.Repository + "/actions/runs/" + c.RunID + "/attempts/" + c.Attempt
+	if c.words["repository"] != "" && c.words["run_id"] != "" {
+		w.Run = w.Repository + "/actions/runs/" + c.words["run_id"] + "/attempts/" + c.words["run_attempt"]
 	}
 	return w
+}
+
+// gitlab is what a certificate for a GitLab pipeline's claims will say. Whatever instance it is, Sigstore's writes of
+// gitlab.com: that the issuer is another one is said only by the issuer.
+func (c claims) gitlab() Workflow {
+	config, ref := "https://"+c.words["ci_config_ref_uri"], "refs/tags/"
+	if c.words["ref_type"] == "branch" {
+		ref = "refs/heads/"
+	}
+	repository := gitlab + c.words["project_path"]
+	return Workflow{
+		Signer: config, Runner: c.words["runner_environment"], Repository: repository, Commit: c.words["sha"], Ref: ref + c.words["ref"],
+		RepositoryID: c.words["project_id"], OwnerID: c.words["namespace_id"], Config: config, Event: c.words["pipeline_source"],
+		Run: repository + "/-/jobs/" + c.words["job_id"], Visibility: c.words["project_visibility"],
+	}
+}
+
+// buildkite is what a certificate for a Buildkite job's claims will say: no repository, and no definition of the pipeline.
+func (c claims) buildkite() Workflow {
+	return Workflow{
+		Runner: c.words["runner_environment"], Commit: c.words["build_commit"], Event: c.words["build_source"],
+		Run: buildkite + c.words["organization_slug"] + "/" + c.words["pipeline_slug"] + "/builds/" + c.words["build_number"] + "#" + c.words["job_id"],
+	}
 }

@@ -20,12 +20,12 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// fulcioConfig says which claims of a GitHub token become which extensions of a certificate, as Sigstore's public instance does.
+// fulcioConfig says which claims of a token become which extensions of a certificate, as Sigstore's public instance does.
 //
 //go:embed fulcio.yaml
 var fulcioConfig []byte
 
-// home sends what is for GitHub's issuer to ours, so that certificates bear the real issuer's name. Nothing else may leave.
+// home sends what is for the issuers of tokens to ours, so that certificates bear the real issuers' names. Nothing else may leave.
 type home struct {
 	issuer string // host:port
 	real   http.RoundTripper
@@ -33,8 +33,9 @@ type home struct {
 
 // RoundTrip implements http.RoundTripper.
 func (h home) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme+"://"+r.URL.Host == githubIssuer {
+	if isIssuer(r.URL.Scheme + "://" + r.URL.Host) {
 		r = r.Clone(r.Context())
+		r.Host = r.URL.Host
 		r.URL.Scheme, r.URL.Host = "http", h.issuer
 	}
 	return h.real.RoundTrip(r)

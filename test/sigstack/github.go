@@ -77,9 +77,10 @@ func newIssuer(claims map[string]string) (*issuer, error) {
 		return nil, err
 	}
 	i := &issuer{claims: claims, bearer: rand.Text(), key: jose.JSONWebKey{Key: key, KeyID: rand.Text(), Algorithm: string(jose.RS256), Use: "sig"}}
-	i.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+	i.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
+		self := "https://" + r.Host // GitHub, or one of the others
 		answer(w, http.StatusOK, map[string]any{
-			"issuer": githubIssuer, "jwks_uri": githubIssuer + "/.well-known/jwks", "id_token_signing_alg_values_supported": []string{"RS256"},
+			"issuer": self, "jwks_uri": self + "/.well-known/jwks", "id_token_signing_alg_values_supported": []string{"RS256"},
 			"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public", "pairwise"}, "scopes_supported": []string{"openid"},
 		})
 	})
@@ -91,7 +92,7 @@ func newIssuer(claims map[string]string) (*issuer, error) {
 }
 
 // serveToken answers as the runner's endpoint. A parameter of the URL is a claim of this token alone, so that a test can be another
-// job without a stack of its own; exp, nbf and iat are durations from now.
+// job without a stack of its own; exp, nbf and iat are durations from now, and ci names another issuer (ci.go).
 func (i *issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer "+i.bearer {
 		answer(w, http.StatusUnauthorized, map[string]string{"message": "bad credentials"})
@@ -108,12 +109,18 @@ func (i *issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 func (i *issuer) token(r *http.Request) (string, error) {
 	now := time.Now()
 	claims := map[string]any{"iss": githubIssuer, "jti": rand.Text(), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix()}
-	for name, value := range maps.All(i.claims) {
-		claims[name] = value
+	other, elsewhere := others()[r.URL.Query().Get("ci")]
+	if elsewhere {
+		claims["iss"] = other.issuer
+		maps.Copy(claims, other.claims)
+	} else {
+		for name, value := range i.claims {
+			claims[name] = value
+		}
 	}
 	for name, values := range r.URL.Query() {
 		switch name {
-		case "api-version":
+		case "api-version", "ci":
 		case "audience":
 			if claims["aud"] == nil {
 				claims["aud"] = values[0]
@@ -132,7 +139,9 @@ func (i *issuer) token(r *http.Request) (string, error) {
 		owner, _, _ := strings.Cut(fmt.Sprint(claims["repository"]), "/")
 		claims["aud"] = "https://github.com/" + owner
 	}
-	complete(claims)
+	if !elsewhere {
+		complete(claims)
+	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
