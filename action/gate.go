@@ -24,6 +24,7 @@ import (
 // gate is one run of build: everything it was given, checked, and what has been made so far.
 type gate struct {
 	*session
+	event    event
 	plan     build.Plan
 	policies []*policy.Bundle
 	db       *scan.DB
@@ -56,10 +57,13 @@ func (g *gate) run(ctx context.Context) error {
 		}
 	}
 	var err error
+	if g.event, err = g.session.event(); err != nil {
+		return err
+	}
 	if g.tags, err = g.references(); err != nil {
 		return err
 	}
-	forget, err := g.login(strings.Join(g.tags[:min(1, len(g.tags))], ""))
+	forget, err := g.enter()
 	if err != nil {
 		return err
 	}
@@ -98,10 +102,21 @@ func (g *gate) run(ctx context.Context) error {
 	return g.step(ctx, "publish", g.publish)
 }
 
+// enter logs in to the registry of the first tag. A job for a fork has no secrets, so it may lack the password.
+func (g *gate) enter() (forget func(), err error) {
+	if g.event.fork() && g.in.one("registry-password") == "" {
+		return func() {}, nil
+	}
+	return g.login(strings.Join(g.tags[:min(1, len(g.tags))], ""))
+}
+
 // prepare reads and checks everything the run depends on, side by side, before anything is built.
 func (g *gate) prepare(ctx context.Context) error {
 	var err error
 	if g.plan, err = g.session.plan(); err != nil {
+		return err
+	}
+	if err := g.ownHead(g.event, g.plan); err != nil {
 		return err
 	}
 	group, gctx := errgroup.WithContext(ctx)
@@ -118,11 +133,17 @@ func (g *gate) prepare(ctx context.Context) error {
 	}
 	g.plan.Source = g.githubSource() // the token was not read yet when the plan was made
 	extra := map[string]any{}
-	if g.signer == nil {
+	switch {
+	case g.signer == nil && g.event.fork():
+		g.lose(unsignedFork + "; nothing is published")
+		extra["allowUnsigned"] = true
+	case g.signer == nil:
 		fmt.Fprintln(g.log, "=> nobody signs: this is a rehearsal, nothing is published (give a key, or a signing config in a job with an identity token)")
 		extra["allowUnsigned"] = true
-	} else if g.trusted, err = g.trustIn(g.signer, g.identity); err != nil {
-		return err
+	default:
+		if g.trusted, err = g.trustIn(g.signer, g.identity); err != nil {
+			return err
+		}
 	}
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
@@ -131,8 +152,17 @@ func (g *gate) prepare(ctx context.Context) error {
 	return err
 }
 
-// identified returns the signer and who it will have signed as.
+// lose says what this run does without, and why: at once, and in its report and evidence.
+func (g *gate) lose(what string) {
+	fmt.Fprintf(g.log, "=> %s\n", report.Clean(what))
+	g.report.Lost = append(g.report.Lost, what)
+}
+
+// identified returns the signer and who it will have signed as. Nobody signs what a fork proposes (R94, T12).
 func (g *gate) identified(ctx context.Context) (attest.Signer, attest.Identity, error) {
+	if g.event.fork() {
+		return nil, attest.Identity{Kind: attest.KindNone}, nil
+	}
 	signer, err := g.session.signer()
 	if err != nil || signer == nil {
 		return nil, attest.Identity{Kind: attest.KindNone}, err

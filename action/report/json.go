@@ -28,6 +28,7 @@ type document struct {
 	Evidence      string           `json:"evidence"`
 	Database      string           `json:"database"`
 	Verify        string           `json:"verify"`
+	Lost          []string         `json:"lost"`
 	Steps         []documentStep   `json:"steps"`
 	Error         string           `json:"error"`
 	Hint          string           `json:"hint"`
@@ -77,7 +78,7 @@ func JSON(w io.Writer, r Run) error {
 	d := document{
 		SchemaVersion: SchemaVersion, Version: r.Version, Command: r.Command, Mode: mode(r), Verdict: r.Verdict(),
 		WouldDeny: r.WouldDeny(), Image: newDocumentImage(r), Counts: map[string]int{}, Published: list(r.Published),
-		Evidence: r.Evidence, Database: r.Database, Verify: r.VerifyHint, Steps: []documentStep{}, Error: r.Err, Hint: r.Hint,
+		Evidence: r.Evidence, Database: r.Database, Verify: r.VerifyHint, Lost: list(r.Lost), Steps: []documentStep{}, Error: r.Err, Hint: r.Hint,
 	}
 	if r.Decided {
 		decision := r.Decision

@@ -31,6 +31,9 @@ func Markdown(w io.Writer, r Run) error {
 			s.add("\n**Hint:** " + escape(r.Hint) + "\n")
 		}
 	}
+	for _, l := range r.Lost {
+		s.add("\n**Without:** " + escape(l) + "\n")
+	}
 	s.findings("### Why", r.denials())
 	s.findings("### Warnings", r.warnings())
 	s.image(r)

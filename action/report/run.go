@@ -43,6 +43,7 @@ type Run struct {
 	Database   string   // the vulnerability database, in one line
 	Version    string   // of sealyard
 	VerifyHint string   // the command line that checks the result
+	Lost       []string // what the run did without, and why: no signature, no log entry
 	Err        string   // why no decision was reached, or what went wrong after it
 	Hint       string   // what to do about Err
 	Secrets    []string // values that no renderer may print (T38); they are shown as ***

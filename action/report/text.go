@@ -34,6 +34,9 @@ func Text(w io.Writer, r Run, o TextOptions) error {
 			t.line("  ", "    ", "hint: "+Clean(r.Hint))
 		}
 	}
+	for _, l := range r.Lost {
+		t.line("  ", "    ", Clean(l))
+	}
 	several := r.Decided && len(r.Decision.Bundles) > 1
 	t.findings("Denied because", r.denials(), several)
 	t.findings("Warnings", r.warnings(), several)
