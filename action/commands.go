@@ -31,7 +31,7 @@ func commands(env Env) *cobra.Command {
 		return hint.Misuse(err, "%s", nearestFlag(cmd, err))
 	})
 	root.AddCommand(
-		imageCommands(env), scanCommand(env), verifyCommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env),
+		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env),
 		policyCommand(env), dbCommand(env), keyCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	return root

@@ -33,7 +33,7 @@ type input struct {
 
 // inputs is the one list of everything a user can set. The first group keeps docker/build-push-action's names.
 func inputs() []input {
-	return slices.Concat(buildInputs(), gateInputs(), signInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs())
+	return slices.Concat(buildInputs(), gateInputs(), signInputs(), summaryInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs())
 }
 
 func buildInputs() []input {
@@ -89,22 +89,22 @@ func gateInputs() []input {
 }
 
 func signInputs() []input {
-	const b, v, who = "build", "verify", "verify audit inspect"
+	const b, v, who = "build", "verify", "verify verify-vsa audit inspect"
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
-		{name: "identity-token", on: b, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
+		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
 		{name: "key", on: b + " " + who, help: "cosign key file: the private key to sign with; for verify the public key"},
-		{name: "key-password", on: b, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
-		{name: "key-password-file", on: b, help: "file that holds the password of the key"},
+		{name: "key-password", on: b + " " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
+		{name: "key-password-file", on: b + " " + v, help: "file that holds the password of the key"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
 		{name: "log-threshold", value: "1", on: b + " " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
 		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
-		{name: "signing-config", on: b, help: "Sigstore signing config file: the services to sign with"},
+		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
-		{name: "public-log", kind: boolean, value: "false", on: b, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
+		{name: "public-log", kind: boolean, value: "false", on: b + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
 		{name: "expect-image", on: "verify audit", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
@@ -116,6 +116,19 @@ func signInputs() []input {
 		{name: "certificate-identity-regexp", on: who, help: "identity the certificate must name, as a Go regular expression of the whole of it"},
 		{name: "certificate-oidc-issuer", on: who, help: "issuer the certificate must name exactly (default with repo or signer-workflow: GitHub's)"},
 		{name: "certificate-oidc-issuer-regexp", on: who, help: "issuer the certificate must name, as a Go regular expression of the whole of it"},
+	}
+}
+
+func summaryInputs() []input {
+	const v, w = "verify", "verify verify-vsa"
+	return []input{
+		{name: "vsa", on: w, help: "file for the SLSA verification summary of the image: a bundle when somebody signs it, else the bare statement; verify-vsa reads it (default: the ones attached to the image)"},
+		{name: "svr", on: v, help: "file for an in-toto simple verification result of the image, like vsa"},
+		{name: "attach-vsa", kind: boolean, value: "false", on: v, help: "attach the verification summary to the image when it is allowed; needs who signs it, and to write where the image is"},
+		{name: "summary-key", on: v, help: "cosign key file: the verifier's private key to sign summaries with (default: the identity of the job when a signing config is given, else nobody)"},
+		{name: "verifier-id", on: w, help: "URI that stands for the verifier in summaries (default where a workflow signs: that workflow)"},
+		{name: "resource-uri", on: w, help: "URI that the summary knows the image by (default: pkg:oci/NAME?repository_url=REPOSITORY of the reference, or of expect-image)"},
+		{name: "verified-level", kind: csv, on: "verify-vsa", alias: "minimum-level", help: "levels that the summary must say: of an SLSA track that one or a higher one (default: SLSA_BUILD_LEVEL_1)"},
 	}
 }
 
@@ -131,7 +144,7 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify audit inspect fetch"
+	const r = "build scan verify verify-vsa audit inspect fetch"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
@@ -145,7 +158,7 @@ func reportInputs() []input {
 	const d, b = "build scan verify", "build scan"
 	return []input{
 		{name: "evidence-path", on: b, help: "directory for the image, its evidence and the decision (default: sealyard-evidence, for scan sealyard-scan)"},
-		{name: "format", value: "text", words: "text json", on: d + " inspect", help: "report on standard output: text or json"},
+		{name: "format", value: "text", words: "text json", on: d + " verify-vsa inspect", help: "report on standard output: text or json"},
 		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
 		{name: "summary", kind: boolean, value: "true", on: d, help: "write the job summary on GitHub"},
 	}

@@ -1,6 +1,7 @@
 package action_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,7 @@ import (
 	"github.com/sealyard/sealyard/internal/testkit"
 )
 
-// R26 R79 T27: whatever single thing that is attached to a sealed image is taken away, or edited with its digests put
+// R26 R30 R79 T27: whatever single thing that is attached to a sealed image is taken away, or edited with its digests put
 // right, the image is denied, from a directory and from a registry that does not tell.
 func TestSealNeedsEveryPart(t *testing.T) {
 	t.Parallel()
@@ -33,6 +34,7 @@ func TestSealNeedsEveryPart(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.denied(t, string(less))
+			w.neverPassed(t, string(less))
 			ref := registry + "/app" + fmt.Sprint(i) + ":1"
 			if err := pushLayout(string(less), ref); err != nil {
 				t.Fatal(err)
@@ -59,6 +61,16 @@ func TestSealNeedsEveryPart(t *testing.T) {
 			}
 			w.must(t, "verify", string(less), "--key", w.public())
 		})
+	}
+}
+
+// neverPassed holds that a denied image has no summary that says it passed (R30).
+func (w *world) neverPassed(t *testing.T, target string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "vsa.json")
+	w.run(t.Context(), &bytes.Buffer{}, "verify", target, "--key", w.public(), "--vsa", file, "--verifier-id", "https://acme.example", "--resource-uri", "pkg:oci/app")
+	if raw, err := os.ReadFile(file); err == nil && !bytes.Contains(raw, []byte(`"verificationResult":"FAILED","verifiedLevels":["FAILED"]`)) {
+		t.Errorf("%s", raw)
 	}
 }
 

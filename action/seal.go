@@ -103,23 +103,17 @@ func seal(ctx context.Context, dir *oci.Dir, signer attest.Signer, statements []
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	created := e.time.UTC().Format(time.RFC3339)
 	for i, st := range statements {
 		for _, part := range wholeImage(e.image) {
 			if !slices.Contains(st.Subjects(), part.Digest) {
 				continue
 			}
-			_, err := dir.Attach(ctx, part.Digest, oci.Artifact{Type: typeBundle, Annotations: map[string]string{
-				"dev.sigstore.bundle.content":       "dsse-envelope",
-				"dev.sigstore.bundle.predicateType": st.PredicateType(),
-				"org.opencontainers.image.created":  created,
-			}, Layers: []oci.Layer{{MediaType: typeBundle, Content: bundles[i]}}})
-			if err != nil {
+			if _, err := dir.Attach(ctx, part.Digest, bundleArtifact(st.PredicateType(), bundles[i], e.time)); err != nil {
 				return err
 			}
 		}
 	}
-	art := oci.Artifact{Type: typePolicy, Annotations: map[string]string{"org.opencontainers.image.created": created}}
+	art := oci.Artifact{Type: typePolicy, Annotations: map[string]string{"org.opencontainers.image.created": e.time.UTC().Format(time.RFC3339)}}
 	for _, b := range e.policies {
 		art.Layers = append(art.Layers, oci.Layer{
 			MediaType: typeLayer, Content: b.Archive(), Annotations: map[string]string{"org.opencontainers.image.title": b.Name() + ".tar.gz"},

@@ -48,6 +48,10 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	defer done()
+	summary, err := s.summarizer(ctx, target, store)
+	if err != nil {
+		return err
+	}
 	u, err := auditor{store: store, trust: trust, own: own}.examine(ctx, s.in.one("expect-image"))
 	if err != nil {
 		return err
@@ -56,6 +60,11 @@ func (s *session) verify(ctx context.Context, target string) error {
 		u.explain(ctx, store)
 	}
 	s.report.Decision, s.report.Decided = u.decision, true
+	if summary != nil {
+		if err := summary.write(ctx, u, store, s.now); err != nil {
+			return err
+		}
+	}
 	for i, r := range u.rejected {
 		if i == maxIgnored {
 			fmt.Fprintf(s.env.Stderr, "ignored: %d more\n", len(u.rejected)-i)

@@ -23,6 +23,8 @@ const (
 	PredicateVulns      = "https://in-toto.io/attestation/vulns/v0.2"
 	PredicateDecision   = "https://in-toto.io/attestation/test-result/v0.1"
 	PredicateLink       = "https://in-toto.io/attestation/link/v0.3"
+	PredicateVSA        = "https://slsa.dev/verification_summary/v1"
+	PredicateSVR        = "https://in-toto.io/attestation/svr/v0.2"
 )
 
 // MaxBundle is the most bytes a bundle may have: Kyverno fails a whole image over a larger one (R57).

@@ -24,6 +24,8 @@ func made() map[string]func(predicate []byte) error {
 		PredicateVulns:      checkVulns,
 		PredicateDecision:   checkDecision,
 		PredicateLink:       checkLink,
+		PredicateVSA:        checkSummary,
+		PredicateSVR:        checkResult,
 	}
 }
 
