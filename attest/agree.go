@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,8 +9,11 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// githubBuildType is the provenance that GitHub's own action makes.
-const githubBuildType = "https://actions.github.io/buildtypes/workflow/v1"
+// githubBuildType is the provenance that GitHub's own action makes. Its first versions named the runner as the builder.
+const (
+	githubBuildType = "https://actions.github.io/buildtypes/workflow/v1"
+	githubRunner    = "https://github.com/actions/runner/"
+)
 
 // saying is what provenance says of the run that made it: everything that a certificate says as well (R23).
 type saying struct {
@@ -28,17 +32,15 @@ type saying struct {
 			Runner       string `json:"sealyard_runner"`
 			RepositoryID string `json:"sealyard_repositoryId"`
 			OwnerID      string `json:"sealyard_ownerId"`
-			GitHub       struct {
+			runnerVariables
+			GitHub struct {
 				Event        string `json:"event_name"`
 				Runner       string `json:"runner_environment"`
 				RepositoryID string `json:"repository_id"`
 				OwnerID      string `json:"repository_owner_id"`
 			} `json:"github"`
 		} `json:"internalParameters"`
-		Dependencies []struct {
-			URI    string            `json:"uri"`
-			Digest map[string]string `json:"digest"`
-		} `json:"resolvedDependencies"`
+		Dependencies []dependency `json:"resolvedDependencies"`
 	} `json:"buildDefinition"`
 	RunDetails struct {
 		Builder struct {
@@ -50,10 +52,24 @@ type saying struct {
 	} `json:"runDetails"`
 }
 
+// A dependency is one that the build took in.
+type dependency struct {
+	URI    string            `json:"uri"`
+	Digest map[string]string `json:"digest"`
+}
+
 // agree holds provenance to the identity that signed it with a certificate: every value that the certificate has an
 // extension for must be in both, and the same (R23, T9). What a certificate says nothing about, provenance may not say
-// either. Of a build type that is not known, nothing can be compared, so it is refused.
-func agree(predicate []byte, id Identity) error {
+// either. Of a build type that is not known, nothing can be compared, so it is refused. Other types of predicate say
+// nothing of a run.
+func agree(predicateType string, predicate []byte, id Identity) error {
+	switch predicateType {
+	case PredicateProvenance:
+	case predicateProvenance02:
+		return agree02(predicate, id)
+	default:
+		return nil
+	}
 	var p saying
 	if err := jsonv2.Unmarshal(predicate, &p); err != nil {
 		return fmt.Errorf("provenance: %w", err)
@@ -65,6 +81,8 @@ func agree(predicate []byte, id Identity) error {
 		g := d.Internal.GitHub
 		d.Internal.Mode, d.Internal.Event, d.Internal.Runner = string(ModeAction), g.Event, g.Runner
 		d.Internal.RepositoryID, d.Internal.OwnerID = g.RepositoryID, g.OwnerID
+	case delegatorBuildType, containerBuildType:
+		return p.generated(id.Workflow)
 	default:
 		return fmt.Errorf("provenance of build type %q cannot be compared with a certificate", d.BuildType)
 	}
@@ -74,7 +92,21 @@ func agree(predicate []byte, id Identity) error {
 	case id.Issuer != githubIssuer && w.Repository == "" && w.Signer == "" && w.Commit != "":
 		return p.byJob(w)
 	}
-	for _, f := range p.fields(id.Workflow) {
+	if err := hold(p.fields(id.Workflow)); err != nil {
+		return err
+	}
+	if err := p.builtBy(id.Workflow); err != nil {
+		return err
+	}
+	return source(p.BuildDefinition.Dependencies, id.Workflow)
+}
+
+// A field is one value in provenance and in the certificate.
+type field struct{ what, said, certified string }
+
+// hold names the first field that is not in both, and the same.
+func hold(fields []field) error {
+	for _, f := range fields {
 		switch {
 		case f.certified == "":
 			return fmt.Errorf("the certificate names no %s, and provenance says %q", f.what, f.said)
@@ -82,26 +114,28 @@ func agree(predicate []byte, id Identity) error {
 			return fmt.Errorf("provenance says that the %s is %q, and the certificate %q", f.what, f.said, f.certified)
 		}
 	}
-	if err := p.builtBy(id.Workflow); err != nil {
-		return err
-	}
-	return p.source(id.Workflow)
+	return nil
 }
-
-// A field is one value in provenance and in the certificate.
-type field struct{ what, said, certified string }
 
 func (p *saying) fields(w Workflow) []field {
 	flow, in := p.BuildDefinition.External.Workflow, p.BuildDefinition.Internal
+	said := Workflow{
+		Repository: flow.Repository, Ref: flow.Ref, Config: flow.Repository + "/" + flow.Path + "@" + flow.Ref,
+		Event: in.Event, RepositoryID: in.RepositoryID, OwnerID: in.OwnerID, Run: p.RunDetails.Metadata.InvocationID,
+	}
+	return append(said.fields(w), field{"runner environment", in.Runner, w.Runner})
+}
+
+// fields are those that every format has.
+func (said Workflow) fields(w Workflow) []field {
 	return []field{
-		{"repository", flow.Repository, w.Repository},
-		{"ref", flow.Ref, w.Ref},
-		{"workflow", flow.Repository + "/" + flow.Path + "@" + flow.Ref, w.Config},
-		{"event", in.Event, w.Event},
-		{"runner environment", in.Runner, w.Runner},
-		{"repository id", in.RepositoryID, w.RepositoryID},
-		{"owner id", in.OwnerID, w.OwnerID},
-		{"run", p.RunDetails.Metadata.InvocationID, w.Run},
+		{"repository", said.Repository, w.Repository},
+		{"ref", said.Ref, w.Ref},
+		{"workflow", said.Config, w.Config},
+		{"event", said.Event, w.Event},
+		{"repository id", said.RepositoryID, w.RepositoryID},
+		{"owner id", said.OwnerID, w.OwnerID},
+		{"run", said.Run, w.Run},
 	}
 }
 
@@ -120,7 +154,7 @@ func (p *saying) builtBy(w Workflow) error {
 	switch {
 	case w.Signer == "":
 		return errors.New("the certificate names no signer workflow")
-	case id != expected:
+	case id != expected && (p.BuildDefinition.BuildType != githubBuildType || id != githubRunner+w.Runner):
 		return fmt.Errorf("provenance says that the builder is %q, and the certificate %q", id, expected)
 	case p.BuildDefinition.BuildType == BuildType && mode == ModeAction && !hosted, mode == ModeSelfHosted && hosted:
 		return fmt.Errorf("provenance says that the mode is %q, and the certificate that the runner is %q", mode, w.Runner)
@@ -130,13 +164,14 @@ func (p *saying) builtBy(w Workflow) error {
 
 // source holds every git dependency of the run's own repository, however its address is written, to the commit that the
 // certificate names; one must name repository and ref as the certificate does.
-func (p *saying) source(w Workflow) error {
+func source(from []dependency, w Workflow) error {
 	want, found := gitURI(w.Repository, w.Ref), false
-	for _, d := range p.BuildDefinition.Dependencies {
+	for _, d := range from {
 		if !ofRepository(d.URI, w.Repository) {
 			continue
 		}
-		if commit := d.Digest["gitCommit"]; commit != w.Commit || commit == "" {
+		commit := cmp.Or(d.Digest["gitCommit"], d.Digest["sha1"]) // the older name
+		if commit != w.Commit || commit == "" || cmp.Or(d.Digest["sha1"], commit) != commit {
 			return fmt.Errorf("provenance says that %q is at commit %q, and the certificate %q", d.URI, commit, w.Commit)
 		}
 		found = found || d.URI == want

@@ -55,7 +55,7 @@ func TestProvenanceAgreesWithCertificate(t *testing.T) {
 		"action": {ourProvenance(t, run, ModeAction), run}, "command line": {ourProvenance(t, run, ModeCLI), run},
 		"self-hosted": {ourProvenance(t, self, ModeSelfHosted), self}, "GitHub's own": {githubProvenance(run), run},
 	} {
-		if err := agree(c.predicate, runOf(c.run)); err != nil {
+		if err := agree(PredicateProvenance, c.predicate, runOf(c.run)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for what, field := range map[string]func(*Workflow) *string{
@@ -68,7 +68,7 @@ func TestProvenanceAgreesWithCertificate(t *testing.T) {
 			for _, value := range []string{"", "x", *field(&c.run) + "x"} {
 				w := c.run
 				*field(&w) = value
-				err := agree(c.predicate, runOf(w))
+				err := agree(PredicateProvenance, c.predicate, runOf(w))
 				// A mode that claims less than the signer does not name it: any will do, but there must be one.
 				if lesser := what == "signer" && value != "" && (name == "command line" || name == "self-hosted"); lesser == (err != nil) {
 					t.Errorf("%s: certificate with %s %q: %v", name, what, value, err)
@@ -82,12 +82,12 @@ func TestProvenanceAgreesWithCertificate(t *testing.T) {
 			{"internalParameters", "github", "repository_id"}, {"internalParameters", "github", "repository_owner_id"}, {"internalParameters", "github", "runner_environment"},
 			{"resolvedDependencies"}, {"buildType"},
 		} {
-			if changed, ok := without(t, c.predicate, append([]string{"buildDefinition"}, path...)...); ok && agree(changed, runOf(c.run)) == nil {
+			if changed, ok := without(t, c.predicate, append([]string{"buildDefinition"}, path...)...); ok && agree(PredicateProvenance, changed, runOf(c.run)) == nil {
 				t.Errorf("%s: provenance without %q is believed", name, path)
 			}
 		}
 		for _, path := range [][]string{{"runDetails", "builder", "id"}, {"runDetails", "metadata", "invocationId"}, {"runDetails"}} {
-			if changed, ok := without(t, c.predicate, path...); !ok || agree(changed, runOf(c.run)) == nil {
+			if changed, ok := without(t, c.predicate, path...); !ok || agree(PredicateProvenance, changed, runOf(c.run)) == nil {
 				t.Errorf("%s: provenance without %q is believed", name, path)
 			}
 		}
@@ -108,7 +108,7 @@ func TestProvenanceOfAnotherKind(t *testing.T) {
 		}
 		return s.Predicate()
 	}
-	if err := agree(mine(ModeCLI), person); err != nil {
+	if err := agree(PredicateProvenance, mine(ModeCLI), person); err != nil {
 		t.Errorf("a person's own build: %v", err)
 	}
 	hosted := strings.ReplaceAll(string(ourProvenance(t, run, ModeAction)), `"sealyard_runner":"github-hosted"`, `"sealyard_runner":"self-hosted"`)
@@ -137,7 +137,7 @@ func TestProvenanceOfAnotherKind(t *testing.T) {
 		"another repository":               {strings.Replace(other, "URI", run.Repository+"2@refs/heads/dev", 1), runOf(run), ""},
 		"not an object":                    {`[]`, runOf(run), "provenance"},
 	} {
-		if err := agree([]byte(c.predicate), c.who); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err := agree(PredicateProvenance, []byte(c.predicate), c.who); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -181,11 +181,15 @@ func FuzzAgree(f *testing.F) {
 	f.Add(ourProvenance(f, aRun(), ModeAction))
 	f.Add(githubProvenance(aRun()))
 	f.Add([]byte(`{"buildDefinition":{"buildType":"` + BuildType + `","resolvedDependencies":[{"uri":"git"}]}}`))
+	f.Add([]byte(generatedV1(generated("delegator_generic_slsa3.yml"), delegatorBuildType, "b", "gitCommit", "")))
+	f.Add([]byte(generatedV02(generated("g.yml"), "generic@v1", variables(aRun(), `"1"`), "b")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_ = agree(b, runOf(aRun()))
-		empty := Workflow{Run: "x"}
-		if agree(b, runOf(empty)) == nil {
-			t.Fatalf("agrees with a certificate that names a run and nothing else: %s", b)
+		for _, kind := range []string{PredicateProvenance, predicateProvenance02} {
+			_ = agree(kind, b, runOf(aRun()))
+			empty := Workflow{Run: "x"}
+			if agree(kind, b, runOf(empty)) == nil {
+				t.Fatalf("agrees with a certificate that names a run and nothing else: %s", b)
+			}
 		}
 	})
 }

@@ -172,7 +172,7 @@ func Provenance(b Build) (Statement, error) {
 		return Statement{}, fmt.Errorf("provenance: %w", err)
 	}
 	if b.Workflow != (Workflow{}) {
-		if err := agree(predicate, Identity{Kind: KindKeyless, Workflow: b.Workflow}); err != nil {
+		if err := agree(PredicateProvenance, predicate, Identity{Kind: KindKeyless, Workflow: b.Workflow}); err != nil {
 			return Statement{}, hint.Wrap(fmt.Errorf("nobody would believe it: %w", err), "a job can vouch for the ref and commit that its run is of; build another one in a run of its own")
 		}
 	}

@@ -54,8 +54,8 @@ func (t *Trust) Verify(bundleJSON []byte, digest string) (Verified, error) {
 	if !slices.Contains(c.subjects, digest) {
 		return Verified{}, fmt.Errorf("%w: the statement names %q, not %q", ErrSubject, first(c.subjects, 3), digest)
 	}
-	if p.signer.Kind == KindKeyless && c.predicateType == PredicateProvenance {
-		if err := agree(c.predicate, p.signer); err != nil {
+	if p.signer.Kind == KindKeyless {
+		if err := agree(c.predicateType, c.predicate, p.signer); err != nil {
 			return Verified{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
 		}
 	}
