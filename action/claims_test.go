@@ -31,3 +31,15 @@ func TestConfigIsReadInOneWay(t *testing.T) {
 		}
 	}
 }
+
+// A branch may have any name: what is printed to be pasted into a shell is one word there.
+func TestShellWord(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://github.com/acme/app/.github/workflows/b.yml@refs/heads/main": "https://github.com/acme/app/.github/workflows/b.yml@refs/heads/main",
+		"": "''", "a b": "'a b'", "$(id)": "'$(id)'", "it's": `'it'\''s'`, "a;b": "'a;b'",
+	} {
+		if got := shellWord(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

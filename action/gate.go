@@ -249,11 +249,7 @@ func (g *gate) decide(ctx context.Context) (string, error) {
 	g.decision = d
 	g.report.Decision, g.report.Decided = d, true
 	g.describe(g.image, g.scanned, g.tags)
-	readme := unsealedReadme
-	if d.Allowed && g.signer != nil {
-		readme = sealedReadme
-	}
-	if err := g.stage.write(g.evidence, in, d, g.scanned, readme); err != nil {
+	if err := g.stage.write(g.evidence, in, d, g.scanned, g.readme()); err != nil {
 		return "", err
 	}
 	return g.report.Verdict(), g.views(g.stage)
@@ -279,9 +275,12 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if k, ok := g.signer.(*attest.Key); ok {
-		if err := g.stage.publicKey(k); err != nil {
-			return "", err
-		}
+		err = g.stage.publicKey(k)
+	} else {
+		err = g.stage.trustedRoots(g.in.all("trusted-root"))
+	}
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%d statements", len(all)), g.audit(ctx, g.dir, g.image.Digest)
 }
@@ -360,7 +359,8 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 // verifyLine is the command that checks what this run sealed.
 func (g *gate) verifyLine(target string) string {
 	if g.identity.Kind == attest.KindKeyless {
-		return "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + g.identity.ID + " --certificate-oidc-issuer " + g.identity.Issuer
+		return "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + shellWord(g.identity.ID) +
+			" --certificate-oidc-issuer " + shellWord(g.identity.Issuer)
 	}
 	public := "cosign.pub"
 	if name, ok := strings.CutSuffix(g.in.one("key"), ".key"); ok {

@@ -115,7 +115,7 @@ func (i *inspector) decide(ctx context.Context) (string, error) {
 	}
 	i.report.Decision, i.report.Decided = d, true
 	i.describe(img, i.scanned, []string{i.target})
-	if err := i.stage.write(e, in, d, i.scanned, unsealedReadme); err != nil {
+	if err := i.stage.write(e, in, d, i.scanned, scannedReadme); err != nil {
 		return "", fmt.Errorf("evidence: %w", err)
 	}
 	return i.report.Verdict(), i.views(i.stage)

@@ -20,6 +20,7 @@ import (
 const (
 	evidenceDir  = "evidence"
 	decisionFile = "decision.json"
+	rootsFile    = "trusted_root.json"
 )
 
 // stage is the directory that a run fills under another name and moves into place when it is whole.
@@ -153,6 +154,19 @@ func (s *stage) publicKey(k *attest.Key) error {
 	return s.file("signer.pub", pem)
 }
 
+// trustedRoots keeps the roots that the signatures were checked with, for the same reader. Verifying never reads them either.
+func (s *stage) trustedRoots(names []string) error {
+	var all []byte
+	for _, name := range names {
+		raw, err := readFile(name)
+		if err != nil {
+			return err
+		}
+		all = append(append(all, bytes.TrimSpace(raw)...), '\n')
+	}
+	return s.file(rootsFile, all)
+}
+
 func (s *stage) file(name string, content []byte) error {
 	path := filepath.Join(s.dir, evidenceDir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -172,30 +186,3 @@ func indented(doc []byte) []byte {
 	b.WriteByte('\n')
 	return b.Bytes()
 }
-
-const evidenceReadme = `# What this directory is
-
-An OCI image layout (oci-layout, index.json, blobs) with the image and everything attached to it, and in evidence/ what the
-decision about it was made from, for reading:
-
-* decision.json: the decision, its reasons and warnings, and the policies by digest
-* input.json: everything the policies were shown
-* policy/: the policies, as OPA bundles
-* sbom/: the packages of each platform, as SPDX and CycloneDX
-* database.json: the vulnerability database that was asked
-* results.sarif, summary.md: the same for tools and people
-* buildkit/, when the image was built here: what the build engine itself recorded, unsigned
-`
-
-const sealedReadme = evidenceReadme + `* signer.pub, when a key signed: its public half. Get the key you trust from somewhere else.
-
-Check it, without any network, with the public key you trust:
-
-    sealyard verify . --key cosign.pub
-
-Only what is in the layout is verified; the files in evidence/ are copies for reading.
-`
-
-const unsealedReadme = evidenceReadme + `
-Nothing here is signed: the image was denied, or nobody signed. There is nothing to verify.
-`

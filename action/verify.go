@@ -205,6 +205,9 @@ func runFetch(ctx context.Context, env Env, in values, ref, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := fetched(dir); err != nil {
+		return err
+	}
 	fmt.Fprintf(env.Stdout, "%s %s\n", img.Digest, dir)
 	return nil
 }
