@@ -40,6 +40,7 @@ type gate struct {
 	statements []attest.Statement
 	evidence   evidence
 	decision   policy.Decision
+	unlogged   bool   // nothing that was signed is in a log
 	sealed     string // digest of the statement that binds the decision
 }
 
@@ -258,20 +259,14 @@ func (g *gate) decide(ctx context.Context) (string, error) {
 // seal signs and attaches every statement, then holds the sealed layout to the auditor's own verification: it must give the very
 // decision that was made.
 func (g *gate) seal(ctx context.Context) (string, error) {
-	d, err := g.evidence.decisionClaim(g.decision)
+	n, err := g.sign(ctx)
+	if errors.Is(err, attest.ErrLog) && ctx.Err() == nil {
+		n, err = g.signUnlogged(ctx, err)
+	}
+	if err != nil && g.identity.Kind == attest.KindKeyless {
+		err = advise(err, "nothing was published; run again when every service of the signing config answers")
+	}
 	if err != nil {
-		return "", err
-	}
-	g.sealed = d.Digest()
-	all := append(g.statements, d)
-	if g.in.on("links") {
-		links, err := g.links(d)
-		if err != nil {
-			return "", err
-		}
-		all = append(all, links...)
-	}
-	if err := seal(ctx, g.dir, checked{g.signer, g.trusted}, all, g.evidence); err != nil {
 		return "", err
 	}
 	if k, ok := g.signer.(*attest.Key); ok {
@@ -282,27 +277,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d statements", len(all)), g.audit(ctx, g.dir, g.image.Digest)
-}
-
-// checked is a signer whose signatures are verified as soon as they are made. A service of Sigstore may answer with a certificate, a
-// timestamp or a log entry of something else; then it is that service which fails, and not the image.
-type checked struct {
-	attest.Signer
-	trust *attest.Trust
-}
-
-// Sign implements attest.Signer.
-func (c checked) Sign(ctx context.Context, s attest.Statement) (attest.Bundle, error) {
-	b, err := c.Signer.Sign(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.trust.Verify(b, s.Subjects()[0]); err != nil {
-		return nil, hint.Wrap(fmt.Errorf("sign %s: what was signed does not verify: %v", s.PredicateType(), err),
-			"the trusted root is not that of the services in the signing config, or one of them answers wrongly")
-	}
-	return b, nil
+	return fmt.Sprintf("%d statements", n), g.audit(ctx, g.dir, g.image.Digest)
 }
 
 // audit runs the auditor's verification and insists on the decision of this run.
@@ -359,8 +334,12 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 // verifyLine is the command that checks what this run sealed.
 func (g *gate) verifyLine(target string) string {
 	if g.identity.Kind == attest.KindKeyless {
-		return "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + shellWord(g.identity.ID) +
+		line := "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + shellWord(g.identity.ID) +
 			" --certificate-oidc-issuer " + shellWord(g.identity.Issuer)
+		if g.unlogged {
+			line += " --degrade " + timestampOnly
+		}
+		return line
 	}
 	public := "cosign.pub"
 	if name, ok := strings.CutSuffix(g.in.one("key"), ".key"); ok {

@@ -98,6 +98,7 @@ func signInputs() []input {
 		{name: "key-password-file", on: b + " " + v, help: "file that holds the password of the key"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
+		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
 		{name: "log-threshold", value: "1", on: b + " " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
 		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
 		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with"},

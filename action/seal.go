@@ -53,13 +53,13 @@ func (e evidence) decide(ctx context.Context) (policy.Input, policy.Decision, er
 }
 
 // decisionClaim makes the statement that binds a decision to everything it was made from.
-func (e evidence) decisionClaim(d policy.Decision) (attest.Statement, error) {
+func (e evidence) decisionClaim(d policy.Decision, lost []string) (attest.Statement, error) {
 	doc, err := d.JSON()
 	if err != nil {
 		return attest.Statement{}, err
 	}
 	facts := attest.DecisionFacts{
-		Subjects: wholeImage(e.image), Allowed: d.Allowed, Input: d.InputDigest, Time: d.Time, Document: doc,
+		Subjects: wholeImage(e.image), Allowed: d.Allowed, Input: d.InputDigest, Time: d.Time, Document: doc, Lost: lost,
 	}
 	for _, b := range e.policies {
 		facts.Policies = append(facts.Policies, attest.Reference{Name: namedPolicy + b.Name(), Digest: sha256of(b.Archive())})
@@ -331,6 +331,7 @@ type record struct {
 	decision policy.Decision
 	claims   []attest.Reference
 	bundles  []attest.Reference
+	lost     []string // what the run that decided did without
 }
 
 // newest returns the newest verified decision about the whole image: its index and every runnable manifest.
@@ -372,11 +373,12 @@ func readRecord(predicate []byte) (record, error) {
 		} `json:"configuration"`
 		Time     time.Time       `json:"sealyard_time"`
 		Document json.RawMessage `json:"sealyard_decision"`
+		Lost     []string        `json:"sealyard_lost"`
 	}
 	if err := json.Unmarshal(predicate, &p); err != nil {
 		return record{}, err
 	}
-	r := record{time: p.Time, document: p.Document}
+	r := record{time: p.Time, document: p.Document, lost: p.Lost}
 	if err := json.Unmarshal(p.Document, &r.decision); err != nil {
 		return record{}, err
 	}

@@ -82,6 +82,7 @@ func (s *session) thresholds() (t attest.Thresholds, err error) {
 	if t.Logs, err = s.in.number("log-threshold"); err != nil {
 		return t, err
 	}
+	t.Unlogged = s.in.one("degrade") == timestampOnly
 	t.Clocks, err = s.in.number("timestamp-threshold")
 	return t, err
 }

@@ -59,7 +59,7 @@ func (s *session) verify(ctx context.Context, target string) error {
 	if u.record.time.IsZero() && !u.decision.Allowed {
 		u.explain(ctx, store)
 	}
-	s.report.Decision, s.report.Decided = u.decision, true
+	s.report.Decision, s.report.Decided, s.report.Lost = u.decision, true, u.record.lost
 	if summary != nil {
 		if err := summary.write(ctx, u, store, s.now); err != nil {
 			return err

@@ -46,6 +46,8 @@ var (
 	ErrMalformed = fmt.Errorf("%w: malformed", ErrUntrusted)
 	// ErrSubject is the ErrUntrusted of a well signed statement about something else.
 	ErrSubject = fmt.Errorf("%w: about another digest", ErrUntrusted)
+	// ErrLog says that a transparency log gave no entry for a signature. Nothing about the image is wrong then.
+	ErrLog = errors.New("no log entry")
 	// ErrTooLarge says that a statement's bundle would exceed MaxBundle.
 	ErrTooLarge = errors.New("bundle too large")
 )

@@ -20,6 +20,12 @@ type credential struct {
 	cert *x509.Certificate
 }
 
+// wallet holds the credential that signatures share.
+type wallet struct {
+	turn chan struct{} // holds one value while somebody uses held
+	held credential
+}
+
 // GetCertificate implements sign.CertificateProvider.
 func (c credential) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
 	return c.cert.Raw, nil
@@ -29,17 +35,17 @@ func (c credential) GetCertificate(context.Context, sign.Keypair, *sign.Certific
 // signature, so statements that are signed side by side wait for the same certificate, if somebody tells the time.
 func (k *Keyless) credential(ctx context.Context) (credential, error) {
 	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
+	case k.wallet.turn <- struct{}{}:
+		defer func() { <-k.wallet.turn }()
 	case <-ctx.Done():
 		return credential{}, fmt.Errorf("certificate authority: %w", ctx.Err())
 	}
-	if c := k.held; k.clock != nil && c.cert != nil && k.clock().Add(certificateMargin).Before(c.cert.NotAfter) {
+	if c := k.wallet.held; k.clock != nil && c.cert != nil && k.clock().Add(certificateMargin).Before(c.cert.NotAfter) {
 		return c, nil
 	}
 	c, err := k.certify(ctx)
 	if err == nil {
-		k.held = c
+		k.wallet.held = c
 	}
 	return c, err
 }

@@ -35,6 +35,7 @@ type DecisionFacts struct {
 	Warned   []string    // ids of rules that warn
 	Failed   []string    // ids of rules that deny
 	Document []byte      // the decision itself, a JSON object
+	Lost     []string    // what the run that decided did without, and why
 }
 
 type decisionPredicate struct {
@@ -46,12 +47,13 @@ type decisionPredicate struct {
 	Time          string            `json:"sealyard_time"`
 	Digest        map[string]string `json:"sealyard_decisionDigest"`
 	Document      json.RawMessage   `json:"sealyard_decision"`
+	Lost          []string          `json:"sealyard_lost,omitempty"`
 }
 
 // Decision makes the statement that records a decision, as in-toto's test-result v0.1: one test per rule, the policy
 // bundles and the input as its configuration. Three extension fields let an auditor replay it: sealyard_time,
 // sealyard_decision (the document without insignificant white space) and sealyard_decisionDigest (of the document's
-// exact bytes).
+// exact bytes). A fourth, sealyard_lost, says what the run did without.
 func Decision(f DecisionFacts) (Statement, error) {
 	if f.Allowed && len(f.Failed) > 0 {
 		return Statement{}, fmt.Errorf("decision: allowed, although %q failed", f.Failed)
@@ -69,7 +71,7 @@ func Decision(f DecisionFacts) (Statement, error) {
 	}
 	p := decisionPredicate{
 		Result: result(f), Passed: list(f.Passed), Warned: list(f.Warned), Failed: list(f.Failed),
-		Time: f.Time.UTC().Format(time.RFC3339Nano), Digest: docDigest, Document: doc,
+		Time: f.Time.UTC().Format(time.RFC3339Nano), Digest: docDigest, Document: doc, Lost: f.Lost,
 	}
 	for _, r := range f.Policies {
 		d, err := r.descriptor()

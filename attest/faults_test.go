@@ -241,6 +241,41 @@ func TestOneLogIsOneWitness(t *testing.T) {
 	}
 }
 
+// R45 T22: a bundle without log entry is enough only for whoever says so, and only when it has a timestamp. An entry that is there must hold.
+func TestUnlogged(t *testing.T) {
+	s, st := newSigstore(t), bom(t)
+	log := newTestLog(t, true)
+	s.rekor = log.in(since(time.Hour), time.Time{})
+	load := func(least attest.Thresholds) (*attest.Trust, error) {
+		return attest.LoadTrust(attest.TrustOptions{
+			TrustedRoots: []attest.File{{Name: "root", Data: s.roots(t, nil)}}, Identities: exactly(workflowSAN, githubIssuer), Thresholds: least,
+		})
+	}
+	strict, lenient := must(load(attest.Thresholds{}))(t), must(load(attest.Thresholds{Unlogged: true}))(t)
+	good := s.logged(t, st, log)
+	bare := edit(t, good, func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries = nil })
+	timeless := edit(t, bare, func(b *protobundle.Bundle) { b.VerificationMaterial.TimestampVerificationData = nil })
+	bad := edit(t, good, func(b *protobundle.Bundle) {
+		p := b.VerificationMaterial.TlogEntries[0].InclusionProof
+		p.Hashes[0] = damage(p.Hashes[0])
+	})
+	for name, c := range map[string]struct {
+		trust *attest.Trust
+		b     []byte
+		ok    bool
+	}{
+		"logged": {strict, good, true}, "bare": {strict, bare, false}, "logged, allowed": {lenient, good, true}, "bare, allowed": {lenient, bare, true},
+		"bad entry, allowed": {lenient, bad, false}, "no time, allowed": {lenient, timeless, false},
+	} {
+		if _, err := c.trust.Verify(c.b, st.Subjects()[0]); c.ok != (err == nil) || err != nil && !errors.Is(err, attest.ErrUntrusted) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := load(attest.Thresholds{Unlogged: true, Logs: 2}); err == nil {
+		t.Error("two logs and none")
+	}
+}
+
 // R45 T21 T25: an entry that proves nothing by itself is no cover for one that does less: each entry has a proof and is of this
 // very signature, also where another one would satisfy the library.
 func TestEveryEntryHolds(t *testing.T) {

@@ -43,8 +43,7 @@ type Keyless struct {
 	clock   func() time.Time
 	tells   bool // whoever reads the logs may know of any repository
 
-	turn chan struct{} // holds one value while somebody uses held
-	held credential
+	wallet *wallet
 }
 
 // NewKeyless chooses the services. Errors are marked with hint.Misuse: among them a choice without any source of
@@ -57,7 +56,7 @@ func NewKeyless(o KeylessOptions) (*Keyless, error) {
 	if err != nil {
 		return nil, hint.Misuse(fmt.Errorf("signing config: %w", err), "give a signing_config.json v0.2 of the Sigstore instance to sign with")
 	}
-	k.token, k.timeout, k.clock, k.turn = o.Token, o.Timeout, o.Clock, make(chan struct{}, 1)
+	k.token, k.timeout, k.clock, k.wallet = o.Token, o.Timeout, o.Clock, &wallet{turn: make(chan struct{}, 1)}
 	k.tells = o.PublicLog
 	if k.timeout <= 0 {
 		k.timeout = defaultTimeout
@@ -123,6 +122,17 @@ func (k *Keyless) identified(ctx context.Context) (token string, id Identity, er
 		return "", Identity{}, err
 	}
 	return token, id, k.discreet(id.Workflow)
+}
+
+// WithoutLog is k, but for the logs: what it signs has a timestamp alone. Without a timestamp authority there would be no time, and it
+// is an error.
+func (k *Keyless) WithoutLog() (*Keyless, error) {
+	if len(k.clocks) == 0 {
+		return nil, errors.New("the signing config names no timestamp authority: without the log nothing says when it was signed")
+	}
+	bare := *k
+	bare.logs = nil
+	return &bare, nil
 }
 
 // publicGood is the domain of the services that Sigstore runs for everybody. Their Fulcio logs what it certifies.

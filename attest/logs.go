@@ -37,9 +37,18 @@ func proven(material *protobundle.VerificationMaterial) error {
 // trustedRoot is a root and what bundles must carry to be verified against it.
 type trustedRoot struct {
 	*verify.Verifier
+	unlogged  *verify.Verifier                 // of bundles without log entry; nil when they must have one
 	logs      map[string]*root.TransparencyLog // by key id in hex
 	witnesses witnesses
 	least     Thresholds
+}
+
+// verifier is the one for b: an entry that is there must hold, also where none is asked for.
+func (r trustedRoot) verifier(b *bundle.Bundle) *verify.Verifier {
+	if entries, err := b.TlogEntries(); r.unlogged == nil || err != nil || len(entries) > 0 {
+		return r.Verifier
+	}
+	return r.unlogged
 }
 
 // logged checks what sigstore-go leaves out of the log entries of a bundle that it verified: that every entry, also of

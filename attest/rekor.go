@@ -12,6 +12,7 @@ import (
 
 	httptransport "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	tilespb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	rekorclient "github.com/sigstore/rekor/pkg/generated/client"
@@ -25,13 +26,24 @@ const tilesPath = "/api/v2/log/entries"
 // errEquivalent says that the log has this very signature already: an earlier request reached it, and its answer not us.
 var errEquivalent = errors.New("an equivalent entry is there already")
 
+// notary is a log whose failures can be told from those of other services.
+type notary struct{ sign.Transparency }
+
+// GetTransparencyLogEntry implements sign.Transparency.
+func (n notary) GetTransparencyLogEntry(ctx context.Context, certificate []byte, b *protobundle.Bundle) error {
+	if err := n.Transparency.GetTransparencyLogEntry(ctx, certificate, b); err != nil {
+		return fmt.Errorf("%w: %w", ErrLog, err)
+	}
+	return nil
+}
+
 // rekor speaks to a log through client. sigstore-go's own clients wait for nothing between tries (version 1), or try once
 // and for no longer than 30 s (version 2).
 func rekor(l root.Service, client *http.Client) (sign.Transparency, error) {
 	opts := &sign.RekorOptions{BaseURL: l.URL, Timeout: -1, Version: l.MajorAPIVersion}
 	if l.MajorAPIVersion == 2 {
 		opts.ClientV2 = tiles{url: strings.TrimSuffix(l.URL, "/") + tilesPath, client: client}
-		return sign.NewRekor(opts), nil
+		return notary{sign.NewRekor(opts)}, nil
 	}
 	u, err := url.Parse(l.URL)
 	if err != nil {
@@ -42,7 +54,7 @@ func rekor(l root.Service, client *http.Client) (sign.Transparency, error) {
 		path = rekorclient.DefaultBasePath
 	}
 	opts.Client = rekorclient.New(httptransport.NewWithClient(u.Host, path, []string{u.Scheme}, client), strfmt.Default).Entries
-	return sign.NewRekor(opts), nil
+	return notary{sign.NewRekor(opts)}, nil
 }
 
 // tiles writes to a log of version 2 (rekor-v2-spec, "Write API").

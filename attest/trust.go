@@ -215,7 +215,16 @@ func parseRoot(doc []byte, least Thresholds) (trustedRoot, error) {
 		return trustedRoot{}, err
 	}
 	v, err := verify.NewVerifier(r, opts...)
-	return trustedRoot{v, r.RekorLogs(), who, least}, err
+	if err != nil {
+		return trustedRoot{}, err
+	}
+	out := trustedRoot{Verifier: v, logs: r.RekorLogs(), witnesses: who, least: least}
+	if least.Unlogged && len(r.RekorLogs()) > 0 && len(r.TimestampingAuthorities()) > 0 {
+		if out.unlogged, err = verify.NewVerifier(r, append(certificates(r), verify.WithSignedTimestamps(max(1, least.Clocks)))...); err != nil {
+			return trustedRoot{}, err
+		}
+	}
+	return out, nil
 }
 
 // demands is what bundles must carry to be verified against a root: everything the root has an authority for. So a
@@ -225,10 +234,7 @@ func demands(r *root.TrustedRoot, least Thresholds) ([]verify.VerifierOption, er
 	if len(r.FulcioCertificateAuthorities()) == 0 {
 		return nil, errors.New("it names no certificate authority")
 	}
-	opts := []verify.VerifierOption{verify.WithoutStatementPredicate()}
-	if len(r.CTLogs()) > 0 {
-		opts = append(opts, verify.WithSignedCertificateTimestamps(1))
-	}
+	opts := certificates(r)
 	switch logs, clocks := len(r.RekorLogs()), len(r.TimestampingAuthorities()); {
 	case logs > 0:
 		return append(opts, verify.WithTransparencyLog(max(1, least.Logs)), verify.WithObserverTimestamps(max(1, least.Clocks))), nil
@@ -237,4 +243,13 @@ func demands(r *root.TrustedRoot, least Thresholds) ([]verify.VerifierOption, er
 	default:
 		return nil, errors.New("it names no source of time: no timestamp authority and no transparency log")
 	}
+}
+
+// certificates is what certificates must carry.
+func certificates(r *root.TrustedRoot) []verify.VerifierOption {
+	opts := []verify.VerifierOption{verify.WithoutStatementPredicate()}
+	if len(r.CTLogs()) > 0 {
+		opts = append(opts, verify.WithSignedCertificateTimestamps(1))
+	}
+	return opts
 }

@@ -137,7 +137,7 @@ func (t *Trust) byCertificate(b *bundle.Bundle, digest string) (proof, error) {
 	policy := verify.NewPolicy(verify.WithArtifactDigest(alg, raw), verify.WithoutIdentitiesUnsafe())
 	var all error
 	for _, r := range t.roots {
-		res, err := r.Verify(b, policy)
+		res, err := r.verifier(b).Verify(b, policy)
 		if err != nil {
 			all = both(all, err)
 			continue

@@ -17,6 +17,9 @@ import (
 type Thresholds struct {
 	Logs   int // transparency logs that have an entry of the signature; 0 is 1
 	Clocks int // timestamp authorities, or logs that sign a time, that say when it was made; 0 is 1
+	// Unlogged is content with signatures that are in no log, when a timestamp authority says when they were made. Nobody can know then
+	// what else was signed as the same. It takes nothing from what a log entry must prove where there is one.
+	Unlogged bool
 }
 
 // witnesses are the names under which the services of a root count.
@@ -53,6 +56,8 @@ func (w witnesses) enough(t Thresholds) error {
 	switch {
 	case t.Logs < 0 || t.Clocks < 0:
 		return errors.New("a threshold below zero")
+	case t.Unlogged && t.Logs > 1:
+		return errors.New("entries of several logs are asked for, and of none")
 	case t.Logs > 1 && len(w.logs) < t.Logs:
 		return fmt.Errorf("it names %d logs of distinct operators, and entries of %d are asked for", len(w.logs), t.Logs)
 	case t.Clocks > 1 && len(w.clocks) < t.Clocks:
