@@ -2,6 +2,7 @@ package action_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,14 +12,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealyard/sealyard/action"
 	"github.com/sealyard/sealyard/internal/testkit"
 )
 
-// fences returns the command lines of a page's sh blocks, and the files that it shows: a block under a line that is nothing but
-// a path in backquotes.
-func fences(page string) (commands []string, files map[string]string) {
+// A command is a line of a page's sh block that is run, and how it must end.
+type command struct {
+	line string
+	want int // exit code
+}
+
+// fences returns the commands of a page's sh blocks, and the files that it shows: a block under a line that is nothing but a path in
+// backquotes. A comment that ends in "exit N" says how the command after it ends.
+func fences(page string) (commands []command, files map[string]string) {
 	files = map[string]string{}
-	name, kind, inside := "", "", false
+	name, kind, inside, want := "", "", false, 0
+	runs := regexp.MustCompile("^(sealyard|cosign|jq) ")
+	ends := regexp.MustCompile("^# .*exit ([0-3])$")
 	for line := range strings.Lines(page) {
 		text := strings.TrimRight(line, "\n")
 		switch {
@@ -28,8 +38,11 @@ func fences(page string) (commands []string, files map[string]string) {
 			if !inside {
 				name = ""
 			}
-		case inside && kind == "sh" && strings.HasPrefix(text, "sealyard "):
-			commands = append(commands, text)
+		case inside && kind == "sh" && ends.MatchString(text):
+			want = int(text[len(text)-1] - '0')
+		case inside && kind == "sh" && runs.MatchString(text):
+			commands = append(commands, command{text, want})
+			want = 0
 		case inside && name != "":
 			files[name] += line
 		case !inside && regexp.MustCompile("^`[a-z./]+`$").MatchString(text):
@@ -37,6 +50,77 @@ func fences(page string) (commands []string, files map[string]string) {
 		}
 	}
 	return commands, files
+}
+
+// widget is what docs/verify.md is about: an image that a job of acme/widget signed, and what else its reader has.
+func widget(t *testing.T, w *world, work string, here func(string) string) (digest string) {
+	t.Helper()
+	j := newJob(t, w, testkit.Tool(t, "sigstack"))
+	out := j.build(t, filepath.Join(work, "widget"), "--tag", here("ghcr.io/acme/widget:1.2"), "--push", "--format", "json")
+	var report struct{ Image struct{ Digest string } }
+	if err := json.Unmarshal([]byte(out.stdout[max(0, strings.Index(out.stdout, "{")):]), &report); err != nil || out.code != action.Allowed {
+		t.Fatalf("%v: %s%s", err, out.stdout, out.stderr)
+	}
+	a, err := layout(filepath.Join(work, "widget")).attached("index", "https://slsa.dev/provenance/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := os.ReadFile(layout(filepath.Join(work, "widget")).path(a.layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.ReadFile(olderRoot(t, filepath.Join(j.sigstore, "trusted_root.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(w.public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"trusted_root.json": root, "attestations.jsonl": append([]byte("{}\n"), bundle...), "app.tar.gz": []byte("an artifact"), "other.pub": other,
+	} {
+		if err := os.WriteFile(filepath.Join(work, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pushLayout(filepath.Join(work, "widget"), here("registry.example/acme/widget:1.2")); err != nil {
+		t.Fatal(err)
+	}
+	return report.Image.Digest
+}
+
+// What docs/verify.md says a denial reads like is what the program says.
+func TestDocsDenials(t *testing.T) {
+	page, err := os.ReadFile("../docs/verify.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source []byte
+	for _, dir := range []string{".", "../attest", "../oci"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(name, "_test.go") {
+				source = append(source, raw...)
+			}
+		}
+	}
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllSubmatch(page, -1)
+	if len(rows) < 8 {
+		t.Errorf("%d denials are explained", len(rows))
+	}
+	for _, row := range rows {
+		if !bytes.Contains(source, row[1]) {
+			t.Errorf("nothing says %q", row[1])
+		}
+	}
 }
 
 // Every command in the README and in docs/ runs as it is written, in order, in one workspace; only the names of the registry and the
@@ -59,7 +143,11 @@ func TestDocsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	tuf.Publish(map[string][]byte{"trusted_root.json": root})
-	here := strings.NewReplacer("https://tuf.example", tuf.URL, "ghcr.io/acme", testkit.Registry(t, testkit.Distribution)+"/acme", "https://mirror.example", mirror.URL)
+	names := []string{
+		"https://tuf.example", tuf.URL, "https://mirror.example", mirror.URL,
+		"ghcr.io/acme", testkit.Registry(t, testkit.Distribution) + "/acme", "registry.example/acme", testkit.Registry(t, testkit.Olareg) + "/acme",
+	}
+	here := strings.NewReplacer(names...)
 	for name, content := range map[string]string{
 		"Dockerfile":    "FROM scratch\nCOPY tool /tool\nUSER 65532:65532\nLABEL org.opencontainers.image.licenses=Apache-2.0\n",
 		"settings.yaml": "severity: critical\n",
@@ -72,16 +160,16 @@ func TestDocsRun(t *testing.T) {
 	if err := os.Link(w.tool, filepath.Join(work, "tool")); err != nil {
 		t.Fatal(err)
 	}
-	run := func(line string, want int) []byte {
+	path := w.path + ":" + filepath.Dir(testkit.Tool(t, "cosign"))
+	run := func(c command) []byte {
 		t.Helper()
-		args := strings.Fields(here.Replace(line))
-		cmd := exec.Command(filepath.Join(w.bin, "sealyard"), args[1:]...)
+		cmd := exec.Command("sh", "-c", here.Replace(c.line))
 		cmd.Dir = work
-		cmd.Env = []string{"PATH=" + w.path, "HOME=" + work, "COSIGN_PASSWORD=" + password}
+		cmd.Env = []string{"PATH=" + path, "HOME=" + work, "COSIGN_PASSWORD=" + password}
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		if err := cmd.Run(); cmd.ProcessState.ExitCode() != want {
-			t.Fatalf("%s: %v\n%s%s", line, err, stdout.String(), stderr.String())
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != c.want {
+			t.Fatalf("%s: %v, want exit %d\n%s%s", c.line, err, c.want, stdout.String(), stderr.String())
 		}
 		return stdout.Bytes()
 	}
@@ -105,8 +193,12 @@ func TestDocsRun(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, line := range commands {
-			run(line, 0)
+		if filepath.Base(name) == "verify.md" {
+			digest := widget(t, w, work, here.Replace)
+			here = strings.NewReplacer(append(names, "sha256:DIGEST", digest)...)
+		}
+		for _, c := range commands {
+			run(c)
 			ran++
 			input, err := os.ReadFile(filepath.Join(work, "sealyard-evidence", "evidence", "input.json"))
 			if err == nil {
@@ -117,7 +209,7 @@ func TestDocsRun(t *testing.T) {
 			}
 		}
 	}
-	if ran < 13 {
+	if ran < 40 {
 		t.Errorf("%d commands ran: where are the others?", ran)
 	}
 	// docs/policy.md says what happens without the label.
@@ -129,7 +221,7 @@ func TestDocsRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(work, "input.json"), bare, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out := run("sealyard policy eval --policy acme --input input.json", 1); !bytes.Contains(out, []byte(`"licence"`)) {
+	if out := run(command{"sealyard policy eval --policy acme --input input.json", 1}); !bytes.Contains(out, []byte(`"licence"`)) {
 		t.Errorf("%s", out)
 	}
 }
