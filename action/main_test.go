@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -211,16 +212,27 @@ func serve(t testing.TB) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// archive FILE BUILT: writes a database archive that was built at that time, RFC 3339; "empty" instead makes one without facts.
+// archive FILE BUILT [ID=SEVERITY]...: writes a database archive that was built at that time, RFC 3339 or "now", in which some
+// flaws have another severity; "empty" instead makes one without facts.
 func archive(ts *testscript.TestScript, _ bool, args []string) {
 	facts, err := testdb.Facts()
 	ts.Check(err)
-	built := time.Now()
-	if args[1] == "empty" {
+	built := time.Now().Add(-time.Minute)
+	switch args[1] {
+	case "now":
+	case "empty":
 		facts = nil
-	} else {
+	default:
 		built, err = time.Parse(time.RFC3339, args[1])
 		ts.Check(err)
+	}
+	for _, arg := range args[2:] {
+		id, severity, _ := strings.Cut(arg, "=")
+		i := slices.IndexFunc(facts, func(f testdb.Fact) bool { return f.ID == id })
+		if i < 0 {
+			ts.Fatalf("no fact about %s", id)
+		}
+		facts[i].Severity = severity
 	}
 	dir, err := os.MkdirTemp(ts.Getenv("WORK"), "db")
 	ts.Check(err)

@@ -37,6 +37,7 @@ type vulnsPredicate struct {
 	Coverage struct {
 		Packages int    `json:"packages"`
 		Distro   string `json:"distro"`
+		User     *int   `json:"user"`
 	} `json:"sealyard_coverage"`
 }
 

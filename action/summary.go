@@ -47,6 +47,9 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 		}
 		return nil, nil
 	}
+	if s.in.one("db") != "" {
+		return nil, hint.Misuse(errors.New("a summary says what the signed evidence gives, and db asks what it would give today"), "ask for one of the two")
+	}
 	for _, file := range []string{z.vsa, z.svr} {
 		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, hint.Misuse(fmt.Errorf("summary: %w", err), "name a file that can be written")

@@ -15,23 +15,24 @@ import (
 const SchemaVersion = "1"
 
 type document struct {
-	SchemaVersion string           `json:"schemaVersion"`
-	Version       string           `json:"version"`
-	Command       string           `json:"command"`
-	Mode          string           `json:"mode"`
-	Verdict       string           `json:"verdict"`
-	WouldDeny     bool             `json:"wouldDeny"`
-	Decision      *policy.Decision `json:"decision"`
-	Image         documentImage    `json:"image"`
-	Counts        map[string]int   `json:"counts"`
-	Published     []string         `json:"published"`
-	Evidence      string           `json:"evidence"`
-	Database      string           `json:"database"`
-	Verify        string           `json:"verify"`
-	Lost          []string         `json:"lost"`
-	Steps         []documentStep   `json:"steps"`
-	Error         string           `json:"error"`
-	Hint          string           `json:"hint"`
+	SchemaVersion string              `json:"schemaVersion"`
+	Version       string              `json:"version"`
+	Command       string              `json:"command"`
+	Mode          string              `json:"mode"`
+	Verdict       string              `json:"verdict"`
+	WouldDeny     bool                `json:"wouldDeny"`
+	Decision      *policy.Decision    `json:"decision"`
+	Comparison    *documentComparison `json:"comparison"`
+	Image         documentImage       `json:"image"`
+	Counts        map[string]int      `json:"counts"`
+	Published     []string            `json:"published"`
+	Evidence      string              `json:"evidence"`
+	Database      string              `json:"database"`
+	Verify        string              `json:"verify"`
+	Lost          []string            `json:"lost"`
+	Steps         []documentStep      `json:"steps"`
+	Error         string              `json:"error"`
+	Hint          string              `json:"hint"`
 }
 
 type documentImage struct {
@@ -85,7 +86,7 @@ func JSON(w io.Writer, r Run) error {
 		decision.Bundles, decision.Rules = list(decision.Bundles), list(decision.Rules)
 		decision.Denials, decision.Warnings = list(decision.Denials), list(decision.Warnings)
 		decision.Levels = list(decision.Levels)
-		d.Decision = &decision
+		d.Decision, d.Comparison = &decision, r.Comparison.document()
 	}
 	t := count(r.flaws())
 	for _, s := range severities() {

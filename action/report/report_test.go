@@ -50,6 +50,10 @@ func denied() Run {
 	}}}
 	fix := "upgrade the package, or set only-fixed when nothing newer exists"
 	r.Decision.Allowed = false
+	r.Comparison = Comparison{Recorded: time.Date(2026, 4, 3, 2, 1, 0, 0, time.UTC), Allowed: true, Rescanned: true, Changes: []Change{
+		{Change: ChangeDenies, Rule: "vulnerabilities", Bundle: "baseline", Severity: "high", Message: "CVE-2026-2222 in openssl 3.5.0-r0, fixed in 3.5.1-r0", Platform: "linux/amd64"},
+		{Change: ChangeWarnsNot, Rule: "healthcheck", Bundle: "baseline", Severity: "low", Message: "no health check is set"},
+	}}
 	r.Decision.Denials = []policy.Finding{
 		{Rule: "user", Bundle: "baseline", Title: "Images do not run as root", Severity: "high", Message: "the image runs as root", Solution: "add USER 65532 to the Dockerfile", Controls: []string{"cis-docker-1.6.0:4.1"}, Platform: "linux/amd64"},
 		{Rule: "pinned-base", Bundle: "baseline", Title: "Base images are pinned by digest", Severity: "high", Message: `base image "golang:1.26" is not pinned by digest`, Solution: "write golang:1.26@sha256:...", Location: policy.Location{File: "Dockerfile", Line: 1}},

@@ -35,6 +35,7 @@ type Run struct {
 	Mode       string // ModeEnforce or ModeWarn; "" means ModeEnforce
 	Decision   policy.Decision
 	Decided    bool // false: Decision means nothing, see Err
+	Comparison Comparison
 	Image      Image
 	Steps      []Step
 	Published  []string // references whose tag now points at the digest
