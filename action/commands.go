@@ -31,7 +31,7 @@ func commands(env Env) *cobra.Command {
 		return hint.Misuse(err, "%s", nearestFlag(cmd, err))
 	})
 	root.AddCommand(
-		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env),
+		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env), publishCommand(env),
 		policyCommand(env), dbCommand(env), keyCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	return root
@@ -189,6 +189,18 @@ func fetchCommand(env Env) *cobra.Command {
 	}, func(ctx context.Context, in values, args []string) error {
 		return runFetch(ctx, env, in, args[0], args[1])
 	})
+}
+
+func publishCommand(env Env) *cobra.Command {
+	return staged("publish", &cobra.Command{
+		Use:   "publish DIRECTORY",
+		Short: "Publish the signed evidence of an earlier build, again or elsewhere",
+		Long: `Verify a directory as verify does and, when it is allowed, publish the image with everything attached to it: by digest first, the tags last.
+What a registry has already is not sent again, so this completes a publication that broke off. Nothing is signed, removed or replaced.`,
+		Example: `  sealyard publish ./sealyard-evidence --key cosign.pub --tag ghcr.io/acme/app:1.2
+  sealyard publish ./sealyard-evidence --key cosign.pub --tag registry.example.com/mirror/app:1.2 --expect-image ghcr.io/acme/app`,
+		Args: exactly("DIRECTORY"),
+	}, func(ctx context.Context, in values, args []string) error { return runPublish(ctx, env, in, args[0]) })
 }
 
 func actionCommand(env Env) *cobra.Command {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -176,24 +175,6 @@ func (g *gate) identified(ctx context.Context) (attest.Signer, attest.Identity, 
 	return signer, id, err
 }
 
-// references checks the tags; publishing needs one.
-func (g *gate) references() ([]string, error) {
-	tags := g.in.all("tags")
-	for _, t := range tags {
-		ref, err := oci.ParseReference(t)
-		if err == nil && ref.Tag == "" {
-			err = hint.Misuse(fmt.Errorf("tag %q names a digest", t), "write it as REGISTRY/NAME:TAG")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("input tags: %w", err)
-		}
-	}
-	if len(tags) == 0 && g.in.on("push") {
-		return nil, hint.Misuse(fmt.Errorf("push without tags"), "name where to publish with tags: REGISTRY/NAME:TAG")
-	}
-	return tags, nil
-}
-
 func (g *gate) build(ctx context.Context) (string, error) {
 	log, done, err := g.foreign()
 	if err != nil {
@@ -277,58 +258,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d statements", n), g.audit(ctx, g.dir, g.image.Digest)
-}
-
-// audit runs the auditor's verification and insists on the decision of this run.
-func (g *gate) audit(ctx context.Context, store oci.Store, ref string) error {
-	u, err := auditor{store: store, trust: g.trusted}.unseal(ctx, ref)
-	if err != nil {
-		return fmt.Errorf("verify what was sealed: %w", err)
-	}
-	if !u.decision.Allowed {
-		return fmt.Errorf("verify what was sealed: the auditor's decision is another one: %s", messages(u.decision))
-	}
-	if !slices.ContainsFunc(u.verified, func(v attest.Verified) bool { return v.Digest() == g.sealed }) {
-		return errors.New("verify what was sealed: the decision of this run is not there")
-	}
-	return nil
-}
-
-// publish pushes by digest to every repository, verifies what each of them now serves, and only then moves the tags.
-func (g *gate) publish(ctx context.Context) (string, error) {
-	remote, err := g.remote()
-	if err != nil {
-		return "", err
-	}
-	defer remote.Close()
-	seen := map[string]bool{}
-	for _, tag := range g.tags {
-		ref, err := oci.ParseReference(tag)
-		if err != nil {
-			return "", err
-		}
-		if seen[ref.Repository] {
-			continue
-		}
-		seen[ref.Repository] = true
-		if err := remote.Push(ctx, g.dir, g.image, ref.Repository); err != nil {
-			return "", advise(err, "no tag was moved; run again: what was pushed already is not sent again")
-		}
-		repo, err := remote.Repository(ref.Repository + "@" + g.image.Digest)
-		if err != nil {
-			return "", err
-		}
-		if err := g.audit(ctx, repo, ""); err != nil {
-			return "", fmt.Errorf("%s: %w", ref.Repository, err)
-		}
-	}
-	if err := remote.Tag(ctx, g.image, g.tags); err != nil {
-		return "", advise(err, "run again: what was pushed already is not sent again")
-	}
-	g.report.Published = g.tags
-	g.report.VerifyHint = g.verifyLine(g.tags[0])
-	return strings.Join(g.tags, ", "), nil
+	return fmt.Sprintf("%d statements", n), g.parcel().audit(ctx, g.dir, g.image.Digest)
 }
 
 // verifyLine is the command that checks what this run sealed.

@@ -41,7 +41,7 @@ func buildInputs() []input {
 	return []input{
 		{name: "context", value: ".", on: b, help: "build context: a directory or a git URL (https://host/repo.git#ref:subdir)"},
 		{name: "file", on: b, short: "f", help: "Dockerfile, relative to the working directory (default: Dockerfile in the context)"},
-		{name: "tags", kind: csv, on: b, alias: "tag", short: "t", help: "image references to publish, such as ghcr.io/acme/app:1.2"},
+		{name: "tags", kind: csv, on: b + " publish", alias: "tag", short: "t", help: "image references to publish, such as ghcr.io/acme/app:1.2"},
 		{name: "push", kind: boolean, value: "false", on: b, help: "publish the image when the decision is allow; needs a signer"},
 		{name: "platforms", kind: csv, on: b, alias: "platform", help: "target platforms, such as linux/amd64,linux/arm64"},
 		{name: "target", on: b, help: "stage of the Dockerfile to build"},
@@ -89,7 +89,7 @@ func gateInputs() []input {
 }
 
 func signInputs() []input {
-	const b, v, who = "build", "verify", "verify verify-vsa audit inspect"
+	const b, v, who = "build", "verify", "verify verify-vsa audit inspect publish"
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
 		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
@@ -106,7 +106,7 @@ func signInputs() []input {
 		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
 		{name: "public-log", kind: boolean, value: "false", on: b + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
-		{name: "expect-image", on: "verify audit", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
+		{name: "expect-image", on: "verify audit publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
 		{name: "ref", on: who, help: "git ref that must have been built, in full: refs/heads/main"},
@@ -145,7 +145,7 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify verify-vsa audit inspect fetch"
+	const r = "build scan verify verify-vsa audit inspect fetch publish"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
@@ -159,7 +159,7 @@ func reportInputs() []input {
 	const d, b = "build scan verify", "build scan"
 	return []input{
 		{name: "evidence-path", on: b, help: "directory for the image, its evidence and the decision (default: sealyard-evidence, for scan sealyard-scan)"},
-		{name: "format", value: "text", words: "text json", on: d + " verify-vsa inspect", help: "report on standard output: text or json"},
+		{name: "format", value: "text", words: "text json", on: d + " verify-vsa inspect publish", help: "report on standard output: text or json"},
 		{name: "sarif-file", on: b, help: "write the findings as SARIF to this file as well"},
 		{name: "summary", kind: boolean, value: "true", on: d, help: "write the job summary on GitHub"},
 	}

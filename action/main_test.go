@@ -92,7 +92,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "refuses": refuses, "lone": lone, "alive": alive, "reference": reference, "same": same,
 			"blob": blobOf, "flip": flip, "trim": trim, "detach": detach, "attach": attach, "edit": edit, "push": push, "save": save,
-			"tuf": tuf(t), "proxy": proxy(t), "asked": asked, "told": told, "archive": archive, "serve": serve(t),
+			"tuf": tuf(t), "proxy": proxy(t), "asked": asked, "told": told, "archive": archive, "referrers": referrers, "within": within, "sends": sends, "serve": serve(t),
 			"sigstack": sigstack(stack), "asks-none": asksNone, "token": token,
 		},
 	})

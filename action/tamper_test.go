@@ -331,6 +331,35 @@ func pushLayout(from, ref string) error {
 	return errors.Join(remote.Push(ctx, dir, img, ref), remote.Tag(ctx, img, []string{ref}))
 }
 
+// referrers FILE REPO LAYOUT: writes what the repository lists as attached to each part of the image in a layout, a line each.
+func referrers(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := oci.OpenDir(ts.MkAbs(args[2]))
+	ts.Check(err)
+	defer dir.Close()
+	ctx := context.Background()
+	img, err := dir.Resolve(ctx, "")
+	ts.Check(err)
+	remote, err := oci.NewRemote(oci.RemoteOptions{})
+	ts.Check(err)
+	defer remote.Close()
+	repo, err := remote.Repository(args[1])
+	ts.Check(err)
+	parts := []string{img.Digest}
+	for _, p := range img.Platforms {
+		parts = append(parts, p.Digest)
+	}
+	var lines []string
+	for _, part := range parts {
+		found, err := repo.Attached(ctx, part, "")
+		ts.Check(err)
+		for _, a := range found {
+			lines = append(lines, part+" "+a.Digest+"\n")
+		}
+	}
+	slices.Sort(lines)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "")), 0o644))
+}
+
 // proxy VAR HOW [N]: sets VAR to a repository that is $REPO behind a proxy which misbehaves.
 func proxy(t testing.TB) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, _ bool, args []string) {
@@ -411,6 +440,30 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		case neg || time.Now().After(deadline):
 			ts.Fatalf("requests: %v", seen)
+		}
+	}
+}
+
+// sends REPO N: the proxy of a repository has let through that many requests that put something there.
+func sends(ts *testscript.TestScript, _ bool, args []string) {
+	host, _, _ := strings.Cut(args[0], "/")
+	p, ok := proxies.Load(host)
+	if !ok {
+		ts.Fatalf("no proxy at %s", host)
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if got := p.(*testkit.Proxy).Count("PUT", regexp.MustCompile("")); got != n {
+		ts.Fatalf("%d, not %d", got, n)
+	}
+}
+
+// within ONE TWO: every line of the first file is in the second.
+func within(ts *testscript.TestScript, _ bool, args []string) {
+	whole := ts.ReadFile(args[1])
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if !strings.Contains(whole, line) {
+			ts.Fatalf("%s has no %s", args[1], line)
 		}
 	}
 }

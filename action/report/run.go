@@ -31,7 +31,7 @@ const (
 
 // Run is everything there is to say about one run. The zero Run is one that reached no decision.
 type Run struct {
-	Command    string // "build", "scan" or "verify"
+	Command    string // "build", "scan", "verify" or "publish"
 	Mode       string // ModeEnforce or ModeWarn; "" means ModeEnforce
 	Decision   policy.Decision
 	Decided    bool // false: Decision means nothing, see Err
