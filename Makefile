@@ -33,7 +33,7 @@ groundtruth:
 	go test ./scan -run GroundTruth -v
 
 interop: build
-	tools/tools.sh runc registry cosign syft grype
+	tools/tools.sh runc registry sigstack cosign gh syft grype
 	go test ./action -run Interop -v
 
 container-test:

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -107,7 +106,7 @@ func TestInteropCosignBlob(t *testing.T) {
 		}
 	}
 	byKey := []string{"--key", j.key, "--tlog-upload=false"}
-	byJob := []string{"--identity-token", j.token(t), "--signing-config", filepath.Join(j.sigstore, "rekor-v1", "signing_config.json"), "--trusted-root", olderRoot(t, filepath.Join(j.sigstore, "rekor-v1", "trusted_root.json"))}
+	byJob := []string{"--identity-token", j.token(t, ""), "--signing-config", filepath.Join(j.sigstore, "rekor-v1", "signing_config.json"), "--trusted-root", filepath.Join(j.sigstore, "rekor-v1", "trusted_root.json")}
 	keyTrust := []string{"--key", j.public()}
 	jobTrust := []string{"--trusted-root", filepath.Join(j.sigstore, "trusted_root.json"), "--repo", "acme/widget"}
 	for _, c := range []struct {
@@ -123,7 +122,7 @@ func TestInteropCosignBlob(t *testing.T) {
 		bundle := filepath.Join(t.TempDir(), "bundle.json")
 		args := append([]string{c.name, "--yes", "--new-bundle-format", "--bundle", bundle}, c.sign...)
 		if c.name == "attest-blob" {
-			args = append(args, "--statement", statement) // of a predicate alone cosign 2 makes a statement v0.1, which nobody takes here
+			args = append(args, "--statement", statement) // exactly this one; of a predicate alone cosign 2 makes a statement v0.1
 		} else {
 			args = append(args, artifact)
 		}
@@ -145,22 +144,6 @@ func TestInteropCosignBlob(t *testing.T) {
 			}
 		}
 	}
-}
-
-// olderRoot writes a trusted root as the v0.1 that cosign 2 reads, which names no operators.
-func olderRoot(t *testing.T, name string) string {
-	t.Helper()
-	raw, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw = regexp.MustCompile(`,\s*"operator":\s*"[^"]*"`).ReplaceAll(raw, nil)
-	raw = bytes.Replace(raw, []byte("trustedroot.v0.2+json"), []byte("trustedroot+json;version=0.1"), 1)
-	older := filepath.Join(t.TempDir(), "trusted_root.json")
-	if err := os.WriteFile(older, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return older
 }
 
 // vulnerable is an image with one known flaw in it.

@@ -285,15 +285,15 @@ func newJob(t *testing.T, w *world, bin string, claims ...string) *job {
 	return j
 }
 
-// token is an identity token of the job, for Fulcio.
-func (j *job) token(t *testing.T) string {
+// token is an identity token of the job, for Fulcio, with other claims: &name=value...
+func (j *job) token(t *testing.T, claims string) string {
 	t.Helper()
 	at := map[string]string{}
 	for _, kv := range j.env {
 		name, value, _ := strings.Cut(kv, "=")
 		at[name] = value
 	}
-	token, err := attest.GitHubToken(at["ACTIONS_ID_TOKEN_REQUEST_URL"], at["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])(t.Context(), "sigstore")
+	token, err := attest.GitHubToken(at["ACTIONS_ID_TOKEN_REQUEST_URL"]+claims, at["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])(t.Context(), "sigstore")
 	if err != nil {
 		t.Fatal(err)
 	}

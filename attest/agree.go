@@ -47,7 +47,7 @@ type saying struct {
 			ID string `json:"id"`
 		} `json:"builder"`
 		Metadata struct {
-			InvocationID string `json:"invocationId"`
+			InvocationID string `json:"invocationId,case:ignore"` // cosign 2 writes invocationID
 		} `json:"metadata"`
 	} `json:"runDetails"`
 }

@@ -97,6 +97,15 @@ func TestGeneratorAgrees(t *testing.T) {
 	if err := agree(PredicateCycloneDX, []byte(`{}`), runOf(container)); err != nil {
 		t.Errorf("an inventory says nothing of a run: %v", err)
 	}
+	run := aRun()
+	cosign := strings.Replace(string(githubProvenance(run)), "invocationId", "invocationID", 1)
+	if err := agree(PredicateProvenance, []byte(cosign), runOf(run)); err != nil {
+		t.Errorf("GitHub's action, written again by cosign: %v", err)
+	}
+	twice := strings.Replace(cosign, `"invocationID"`, `"invocationId":"x","invocationID"`, 1)
+	if err := agree(PredicateProvenance, []byte(twice), runOf(run)); err == nil {
+		t.Error("two runs: believed")
+	}
 	old := strings.Replace(string(githubProvenance(aRun())), `"builder":{"id":"`+aRun().Signer, `"builder":{"id":"`+githubRunner+`github-hosted`, 1)
 	if err := agree(PredicateProvenance, []byte(old), runOf(aRun())); err != nil {
 		t.Errorf("GitHub's first action: %v", err)

@@ -45,6 +45,10 @@ func strictObject(b []byte) error {
 	return jsonv2.Unmarshal(b, &e)
 }
 
+// statement01 is the version before, which says the same in the same words. It is read because cosign 2 and slsa-github-generator write
+// it, and never made (R1).
+const statement01 = "https://in-toto.io/Statement/v0.1"
+
 // wire is an in-toto statement as its specification has it; anything else outside the predicate is refused (R5, R20).
 type wire struct {
 	Type          string        `json:"_type"`
@@ -73,7 +77,7 @@ func decode(payload []byte) (claim, error) {
 		return claim{}, fmt.Errorf("%w statement: %s", ErrMalformed, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case w.Type != ita.StatementTypeUri:
+	case w.Type != ita.StatementTypeUri && w.Type != statement01:
 		return bad("_type is %q, not %q", w.Type, ita.StatementTypeUri)
 	case w.PredicateType == "":
 		return bad("no predicateType")

@@ -74,7 +74,7 @@ func TestStrictStatement(t *testing.T) {
 		"unknown subject field":  {change(`"name":"a"`, `"name":"a","x":1`), ErrMalformed},
 		"other case":             {change(`"subject"`, `"Subject"`), ErrMalformed},
 		"other case of predTyp":  {change(`"predicateType"`, `"predicatetype"`), ErrMalformed},
-		"statement v0.1":         {change(`Statement/v1`, `Statement/v0.1`), ErrMalformed},
+		"statement v0.2":         {change(`Statement/v1`, `Statement/v0.2`), ErrMalformed},
 		"no _type":               {change(`"_type":"https://in-toto.io/Statement/v1",`, ``), ErrMalformed},
 		"no predicate type":      {change(`"https://example.com/p"`, `""`), ErrMalformed},
 		"no predicate":           {change(`,"predicate":{"a":1}`, ``), ErrMalformed},
@@ -97,6 +97,9 @@ func TestStrictStatement(t *testing.T) {
 		if !errors.Is(err, c.want) || !errors.Is(err, ErrUntrusted) || v.JSON() != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if v, err := trust.Verify(envelope(t, change(`Statement/v1`, `Statement/v0.1`)), indexDigest); err != nil || v.PredicateType() != "https://example.com/p" {
+		t.Errorf("statement v0.1, as cosign 2 writes it: %v", err)
 	}
 }
 

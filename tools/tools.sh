@@ -19,6 +19,7 @@ docker-registry|distro|docker-registry
 sigstack|source|./test/sigstack
 shellcheck|distro|shellcheck
 cosign|v2.6.5|github.com/sigstore/cosign/v2/cmd/cosign
+gh|v2.83.0|github.com/cli/cli/v2
 buildx|v0.38.2|github.com/docker/buildx/cmd/buildx
 syft|v1.57.0|github.com/anchore/syft/cmd/syft
 grype|v0.121.2|github.com/anchore/grype/cmd/grype
@@ -75,6 +76,14 @@ gotool() {
 	(cd "$tmp" && GOFLAGS=-buildvcs=false GOOS='' GOARCH='' GOWORK=off GOBIN=$tmp/bin go install "$@" "$(field "$name" 3)@$(field "$name" 2)") ||
 		die "go could not build $name"
 	place "$tmp/bin/$name"
+}
+
+# build_gh builds gh in its own module, from the module proxy's copy: its go.mod holds what its releases are made of.
+build_gh() {
+	src=$(cd "$tmp" && GOFLAGS='' GOWORK=off go mod download -json "$(field gh 3)@$(field gh 2)" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+	(cd "$src" && GOFLAGS=-buildvcs=false GOOS='' GOARCH='' GOWORK=off CGO_ENABLED=0 go build -ldflags '-s -w' -o "$tmp/bin/gh" ./cmd/gh) ||
+		die "go could not build gh"
+	place "$tmp/bin/gh"
 }
 
 # build_own NAME: builds a program of this repository that is a module of its own. It is linked with C as tests are,
@@ -146,6 +155,7 @@ install() {
 	case $(field "$name" 3) in
 	./*) build_own "$name" ;;
 	*/runc) build_runc ;;
+	*/cli/v2) build_gh ;;
 	*/*) CGO_ENABLED=0 gotool "$name" -ldflags '-s -w' ;;
 	*)
 		unpack "$(field "$name" 3)" "$tmp/deb"

@@ -24,10 +24,13 @@ func (s *stack) caRoot() *x509.Certificate {
 	return chain[len(chain)-1]
 }
 
+// twoLogs is the directory of what to sign with two logs, whose trusted root names their operators.
+const twoLogs = "two-logs"
+
 // write writes what signers and verifiers need: with Rekor of both versions, with v1 alone, with two of v2, and without any log.
 func (s *stack) write(dir string) error {
 	logs := map[string]uint32{rekorTwo: 2, peer: 2, rekorOne: 1}
-	for sub, names := range map[string][]string{"": {rekorTwo, rekorOne}, "rekor-v1": {rekorOne}, "two-logs": {rekorTwo, peer}, "private": nil} {
+	for sub, names := range map[string][]string{"": {rekorTwo, rekorOne}, "rekor-v1": {rekorOne}, twoLogs: {rekorTwo, peer}, "private": nil} {
 		sub = filepath.Join(dir, sub)
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return err
@@ -36,7 +39,7 @@ func (s *stack) write(dir string) error {
 		for _, name := range names {
 			services = append(services, s.service(name, "", logs[name]))
 		}
-		if err := s.writeSigningConfig(sub, services, sub == filepath.Join(dir, "two-logs")); err != nil {
+		if err := s.writeSigningConfig(sub, services, filepath.Base(sub) == twoLogs); err != nil {
 			return fmt.Errorf("signing config: %w", err)
 		}
 		if err := s.writeTrustedRoot(sub, names); err != nil {
@@ -132,10 +135,14 @@ func (s *stack) writeTrustedRoot(dir string, logs []string) error {
 	if err != nil {
 		return err
 	}
-	return s.writeOperated(filepath.Join(dir, "trusted_root.json"), r)
+	name := filepath.Join(dir, "trusted_root.json")
+	if filepath.Base(dir) == twoLogs {
+		return s.writeOperated(name, r)
+	}
+	return writeJSON(name, r)
 }
 
-// writeOperated writes a trusted root as one of v0.2, which says who runs what.
+// writeOperated writes a trusted root as one of v0.2, which says who runs what; cosign 2 and gh do not read those.
 func (s *stack) writeOperated(name string, r *root.TrustedRoot) error {
 	raw, err := r.MarshalJSON()
 	if err != nil {
