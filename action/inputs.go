@@ -33,7 +33,7 @@ type input struct {
 
 // inputs is the one list of everything a user can set. The first group keeps docker/build-push-action's names.
 func inputs() []input {
-	return slices.Concat(buildInputs(), gateInputs(), signInputs(), summaryInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs())
+	return slices.Concat(buildInputs(), gateInputs(), signInputs(), summaryInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs(), cosignInputs())
 }
 
 func buildInputs() []input {
@@ -187,6 +187,33 @@ func refusedInputs() []input {
 		row("vex", "use policy-data"),
 		row("config", "use policy-data"),
 		row("cache-db", "use db: keep that directory with your cache step"),
+	}
+}
+
+// cosignInputs are the flags of cosign's verify commands that have another name here, or no place. The others are accepted as they are.
+func cosignInputs() []input {
+	const on = "verify audit inspect"
+	row := func(name, instead string) input { return input{name: name, on: on, instead: instead} }
+	flag := func(name, instead string) input { return input{name: name, kind: boolean, on: on, instead: instead} }
+	const workflow = "certificate-github-workflow-"
+	return []input{
+		row(workflow+"repository", "use repo: OWNER/NAME"),
+		row(workflow+"ref", "use ref: refs/heads/BRANCH or refs/tags/TAG"),
+		row(workflow+"trigger", "use event"),
+		row(workflow+"name", "use workflow: .github/workflows/FILE.yml; the name in that file is anybody's choice"),
+		row(workflow+"sha", "let a policy compare the commit: input.claims[_].signer.workflow.commit"),
+		row("certificate", "a bundle brings its certificate"),
+		row("certificate-chain", "use trusted-root: a file that names the certificate authority"),
+		row("ca-roots", "use trusted-root: a file that names the certificate authority"),
+		row("rekor-url", "use trusted-root: a file that names the logs; nothing is asked of them"),
+		row("signature", "use bundle: a signature alone says neither who signed nor when"),
+		row("type", "use predicate-type with the whole URI, such as https://slsa.dev/provenance/v1"),
+		flag("insecure-ignore-tlog", "a key needs no log; what a trusted root has an authority for is always demanded"),
+		flag("insecure-ignore-sct", "what a trusted root has an authority for is always demanded"),
+		flag("use-signed-timestamps", "leave it out: timestamps are always used"),
+		flag("new-bundle-format", "leave it out: only bundles are read"),
+		flag("offline", "leave it out: nothing is ever asked of Sigstore"),
+		flag("check-claims", "leave it out: they always are"),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,7 +57,7 @@ branding:
 inputs:
 `)
 	for _, in := range inputs() {
-		if in.instead == "" && !in.takes("build") {
+		if !slices.Contains(strings.Fields(in.on), "build") {
 			continue
 		}
 		fmt.Fprintf(&b, "  %s:\n", in.name)
