@@ -34,6 +34,7 @@ type Dir struct {
 	path string
 	root *os.Root
 	mu   sync.Mutex // held while index.json is being replaced
+	seen memory     // manifests that were read
 }
 
 // OpenDir opens the image layout in dir. That dir is no layout is misuse; a layout of another version is an error.
@@ -77,6 +78,8 @@ func (d *Dir) Path() string { return d.path }
 func (d *Dir) Close() error { return d.root.Close() }
 
 func (d *Dir) source() source { return d }
+
+func (d *Dir) memory() *memory { return &d.seen }
 
 func (d *Dir) jobs() int { return runtime.GOMAXPROCS(0) }
 
@@ -242,7 +245,8 @@ func (d *Dir) Check(ctx context.Context) error {
 				seen[k] = true
 				g.Go(func() error {
 					return d.read(gctx, b, func(r io.Reader) error {
-						_, err := io.Copy(io.Discard, r)
+						buf := make([]byte, min(b.Size+1, copyBuffer)) // fewer calls than io.Discard makes
+						_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
 						return err
 					})
 				})

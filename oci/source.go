@@ -127,9 +127,9 @@ type walker struct {
 	tree
 }
 
-// walk reads every manifest below root and lists every blob, each digest once.
+// walk reads every manifest below root, anew, and lists every blob, each digest once.
 func walk(ctx context.Context, s source, root descriptor) (tree, error) {
-	w := walker{src: s, seen: map[string]descriptor{}}
+	w := walker{src: forgetful{s}, seen: map[string]descriptor{}}
 	if err := w.visit(ctx, root, 0); err != nil {
 		return tree{}, err
 	}
@@ -167,8 +167,23 @@ func (w *walker) visit(ctx context.Context, d descriptor, depth int) error {
 	return nil
 }
 
-// load reads and parses one manifest or index.
+// load reads and parses one manifest or index, unless the source did so before and remembers it.
 func load(ctx context.Context, s source, d descriptor) (node, error) {
+	m, ok := s.(interface{ memory() *memory })
+	if !ok {
+		return loadNew(ctx, s, d)
+	}
+	if n, ok := m.memory().recall(d); ok {
+		return n, nil
+	}
+	n, err := loadNew(ctx, s, d)
+	if err == nil {
+		m.memory().keep(n)
+	}
+	return n, err
+}
+
+func loadNew(ctx context.Context, s source, d descriptor) (node, error) {
 	raw, err := s.manifest(ctx, d)
 	if err != nil {
 		return node{}, err
