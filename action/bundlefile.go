@@ -36,7 +36,7 @@ func (s *session) bundleFile(target string) (file, artifact string, err error) {
 	if artifact == "" {
 		return "", "", hint.Misuse(fmt.Errorf("%q is a file of bundles, and they are about some artifact", file), "name it with --subject sha256:DIGEST or --subject FILE")
 	}
-	for _, name := range []string{"policy", "policy-data", "expect-image", "vsa", "svr", "verifier-id", "summary-key", "db"} {
+	for _, name := range []string{"policy", "policy-data", "expect-image", "vsa", "svr", "verifier-id", "summary-key", "db", "layout", "layout-key"} {
 		if len(s.in.all(name)) > 0 {
 			return "", "", hint.Misuse(fmt.Errorf("input %s has no meaning for a file of bundles: nothing is decided about it", name), "leave it out, or verify the image")
 		}

@@ -32,7 +32,7 @@ func commands(env Env) *cobra.Command {
 	})
 	root.AddCommand(
 		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env), publishCommand(env),
-		policyCommand(env), dbCommand(env), keyCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
+		policyCommand(env), dbCommand(env), keyCommand(env), layoutCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	return root
 }
@@ -158,10 +158,13 @@ func verifyCommand(env Env) *cobra.Command {
 		Long: `Verify what is attached to an image in a registry, a directory or a tar, and replay the decision over it.
 Without --policy the recorded policies are replayed; with it the image is held to yours. Directories and tars need no network.
 
+With --layout the image must have been made as an in-toto layout says, which each --layout-key has signed.
+
 Of a file of Sigstore bundles (one, JSON lines, or the answer of GitHub's API) about --subject nothing is decided: the answer is who
 signed which statements about it, exit 0 when there is one, and of every --predicate-type if given.`,
 		Example: `  sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub
   sealyard verify ./sealyard-evidence --key cosign.pub --format json
+  sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub --layout app.layout --layout-key owner.pub
   sealyard verify app.tar.gz --bundle app.sigstore.json --key cosign.pub
   sealyard verify attestations.jsonl --subject app.tar.gz --trusted-root trusted_root.json --repo acme/app --predicate-type https://slsa.dev/provenance/v1`,
 		Args: exactly("TARGET"),

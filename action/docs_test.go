@@ -3,6 +3,7 @@ package action_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -138,6 +139,23 @@ func TestDocsDenials(t *testing.T) {
 	}
 }
 
+// committed makes a directory a git repository that has copies of those files, and nothing else.
+func committed(t *testing.T, work, dir string, files ...string) {
+	t.Helper()
+	dir = filepath.Join(work, dir)
+	err := os.Mkdir(dir, 0o755)
+	for _, name := range files {
+		err = errors.Join(err, os.Link(filepath.Join(work, name), filepath.Join(dir, name)))
+	}
+	for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}, {"commit", "--quiet", "--message", "one"}} {
+		git := append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.test", "-c", "init.defaultBranch=main"}, args...)
+		err = errors.Join(err, exec.Command("git", git...).Run())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Every command in the README and in docs/ runs as it is written, in order, in one workspace; only the names of the registry and the
 // mirror become ones that are here.
 func TestDocsRun(t *testing.T) {
@@ -175,6 +193,7 @@ func TestDocsRun(t *testing.T) {
 	if err := os.Link(w.tool, filepath.Join(work, "tool")); err != nil {
 		t.Fatal(err)
 	}
+	committed(t, work, "gadget", "Dockerfile", "tool") // docs/layouts.md builds from a clean work tree
 	path := w.path + ":" + filepath.Join(testkit.Root(t), ".tools", "bin")
 	run := func(c command) []byte {
 		t.Helper()

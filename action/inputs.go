@@ -43,7 +43,7 @@ func buildInputs() []input {
 		{name: "file", on: b, short: "f", help: "Dockerfile, relative to the working directory (default: Dockerfile in the context)"},
 		{name: "tags", kind: csv, on: b + " publish", alias: "tag", short: "t", help: "image references to publish, such as ghcr.io/acme/app:1.2"},
 		{name: "push", kind: boolean, value: "false", on: b, help: "publish the image when the decision is allow; needs a signer"},
-		{name: "platforms", kind: csv, on: b, alias: "platform", help: "target platforms, such as linux/amd64,linux/arm64"},
+		{name: "platforms", kind: csv, on: b + " layout-init", alias: "platform", help: "target platforms, such as linux/amd64,linux/arm64"},
 		{name: "target", on: b, help: "stage of the Dockerfile to build"},
 		{name: "build-args", kind: list, on: b, alias: "build-arg", help: "build arguments, NAME=value; never secrets: they end up in provenance"},
 		{name: "build-contexts", kind: list, on: b, alias: "build-context", help: "named contexts, NAME=path, docker-image://, oci-layout:// or a git URL"},
@@ -93,9 +93,9 @@ func signInputs() []input {
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
 		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
-		{name: "key", on: b + " " + who, help: "cosign key file: the private key to sign with; for verify the public key"},
-		{name: "key-password", on: b + " " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
-		{name: "key-password-file", on: b + " " + v, help: "file that holds the password of the key"},
+		{name: "key", on: b + " layout-init layout-sign " + who, help: "cosign key file: the private key to sign with; for verify, and layout init, the public key"},
+		{name: "key-password", on: b + " layout-sign " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, else asked for)"},
+		{name: "key-password-file", on: b + " layout-sign " + v, help: "file that holds the password of the key"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
@@ -106,6 +106,8 @@ func signInputs() []input {
 		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
 		{name: "public-log", kind: boolean, value: "false", on: b + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
+		{name: "layout", on: "verify", help: "in-toto layout that the image must have been made by, signed by each layout-key"},
+		{name: "layout-key", kind: list, on: "verify", help: "public keys of the layout's owners: each of them must have signed it"},
 		{name: "expect-image", on: "verify audit publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
@@ -113,7 +115,7 @@ func signInputs() []input {
 		{name: "signer-workflow", on: who, help: "reusable workflow that must have signed: OWNER/NAME/.github/workflows/FILE.yml, or with @REF (default: the repository's own)"},
 		{name: "runner", on: who, words: "github-hosted self-hosted", help: "runner that must have signed: github-hosted or self-hosted"},
 		{name: "event", on: who, help: "event that must have started the workflow, such as push"},
-		{name: "certificate-identity", on: who, help: "identity the certificate must name exactly"},
+		{name: "certificate-identity", on: "layout-init " + who, help: "identity the certificate must name exactly"},
 		{name: "certificate-identity-regexp", on: who, help: "identity the certificate must name, as a Go regular expression of the whole of it"},
 		{name: "certificate-oidc-issuer", on: who, help: "issuer the certificate must name exactly (default with repo or signer-workflow: GitHub's)"},
 		{name: "certificate-oidc-issuer-regexp", on: who, help: "issuer the certificate must name, as a Go regular expression of the whole of it"},
@@ -145,13 +147,13 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify verify-vsa audit inspect fetch publish"
+	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
 		{name: "registry-password", on: r, secret: true, help: "password for registry-username"},
 		{name: "plain-http", kind: csv, on: r, help: "registry hosts to reach without TLS (loopback always is)"},
-		{name: "timeout", value: "1h", on: r, help: "longest time for the whole run"},
+		{name: "timeout", value: "1h", on: r + " layout-sign", help: "longest time for the whole run"},
 	}
 }
 

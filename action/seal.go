@@ -299,15 +299,18 @@ func (u *unsealed) everywhere(v attest.Verified) bool {
 	return true
 }
 
-// The rule that is not a policy's: the evidence must be whole. No mode lets it pass.
+// The rules that are not a policy's: the evidence must be whole, and the image made as a layout says. No mode lets them pass.
 const (
 	sealRule   = "seal"
+	layoutRule = "layout"
 	sealBundle = "sealyard"
 )
 
-// sealBroken reports whether a decision denies because the evidence is not whole.
+// sealBroken reports whether a decision denies for a reason that is not a policy's.
 func sealBroken(d policy.Decision) bool {
-	return slices.ContainsFunc(d.Denials, func(f policy.Finding) bool { return f.Rule == sealRule && f.Bundle == sealBundle })
+	return slices.ContainsFunc(d.Denials, func(f policy.Finding) bool {
+		return (f.Rule == sealRule || f.Rule == layoutRule) && f.Bundle == sealBundle
+	})
 }
 
 // broken denies because the seal does not hold, whatever the policy says.

@@ -43,6 +43,10 @@ func (s *session) verify(ctx context.Context, target string) error {
 			return err
 		}
 	}
+	layout, err := s.layout()
+	if err != nil {
+		return err
+	}
 	db, err := s.databaseOfToday()
 	if err != nil {
 		return err
@@ -59,9 +63,15 @@ func (s *session) verify(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
-	u, err := auditor{store: store, trust: trust, own: own}.examine(ctx, s.in.one("expect-image"))
+	a := auditor{store: store, trust: trust, own: own}
+	u, err := a.examine(ctx, s.in.one("expect-image"))
 	if err != nil {
 		return err
+	}
+	if layout != nil {
+		if err := layout.hold(ctx, s, a, &u); err != nil {
+			return err
+		}
 	}
 	if u.record.time.IsZero() && !u.decision.Allowed {
 		u.explain(ctx, store)
