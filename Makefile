@@ -1,7 +1,7 @@
 # demo and test are all a newcomer needs; the rest is for people who change the code.
 BIN := .tools/bin
 
-.PHONY: demo demo-keyless test build tools lint bench groundtruth interop container-test
+.PHONY: pkcs11-test demo demo-keyless test build tools lint bench groundtruth interop container-test
 build:
 	CGO_ENABLED=0 go build -o $(BIN)/sealyard .
 
@@ -38,3 +38,6 @@ interop: build
 
 container-test:
 	test/container-action.sh
+
+pkcs11-test:
+	CGO_ENABLED=1 go test -tags pkcs11key ./attest -run PKCS11 -v

@@ -128,7 +128,7 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 			return part, fmt.Errorf("input expect-image: %w", err)
 		}
 	}
-	if a.by.trust, err = a.trust(); err != nil {
+	if a.by.trust, err = a.trust(ctx); err != nil {
 		return part, err
 	}
 	if len(a.in.all("policy")) > 0 || a.in.one("policy-data") != "" {

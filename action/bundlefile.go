@@ -64,7 +64,7 @@ func looksLikeJSON(name string) bool {
 
 // verifyBundles verifies a file of bundles. There is no image and no decision: the answer is what is proven about the artifact.
 func (s *session) verifyBundles(ctx context.Context, file, artifact string) error {
-	trust, err := s.trust()
+	trust, err := s.trust(ctx)
 	if err != nil {
 		return err
 	}

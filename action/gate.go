@@ -163,7 +163,7 @@ func (g *gate) identified(ctx context.Context) (attest.Signer, attest.Identity, 
 	if g.event.fork() {
 		return nil, attest.Identity{Kind: attest.KindNone}, nil
 	}
-	signer, err := g.session.signer()
+	signer, err := g.session.signer(ctx)
 	if err != nil || signer == nil {
 		return nil, attest.Identity{Kind: attest.KindNone}, err
 	}
@@ -274,6 +274,8 @@ func (g *gate) verifyLine(target string) string {
 	public := "cosign.pub"
 	if name, ok := strings.CutSuffix(g.in.one("key"), ".key"); ok {
 		public = name + ".pub" // where sealyard and cosign put it
+	} else if remote(g.in.one("key")) || strings.HasPrefix(g.in.one("key"), inCluster) {
+		public = g.in.one("key") // which gives out its public half
 	}
 	return "sealyard verify " + target + " --key " + public
 }

@@ -49,7 +49,7 @@ func runInspect(ctx context.Context, env Env, in values, target string) error {
 	var err error
 	if s.namesTrust() {
 		v.out.Checked = true
-		if v.trust, err = s.trust(); err != nil {
+		if v.trust, err = s.trust(ctx); err != nil {
 			return err
 		}
 	}

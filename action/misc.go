@@ -80,7 +80,7 @@ func generateKey(env Env, prefix string) error {
 			return hint.Misuse(fmt.Errorf("%q is there already", name), "choose another name with --output-key-prefix")
 		}
 	}
-	password, err := s.password("Password for the new key (empty for none): ")
+	password, err := s.password("Password for the new key (empty for none): ", keyPassword)
 	if err != nil {
 		return err
 	}

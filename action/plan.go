@@ -58,8 +58,8 @@ func (s *session) plan() (build.Plan, error) {
 // ours lists what lies about for this tool and must not get into an image: evidence of earlier runs and the signing key.
 func (s *session) ours() []string {
 	out := []string{s.evidencePath("sealyard-evidence"), "sealyard-scan"}
-	for _, name := range []string{"key", "key-password-file"} {
-		if v := s.in.one(name); v != "" && !strings.Contains(v, "://") {
+	for _, name := range []string{"key", "key-password-file", "identity-token"} {
+		if v := s.in.one(name); v != "" && !strings.Contains(v, ":") && !attest.IsToken(v) {
 			out = append(out, v)
 		}
 	}
@@ -171,7 +171,7 @@ func (s *session) secrets() []string {
 	if s.hidden != nil {
 		return s.hidden
 	}
-	out := append([]string{s.env.getenv("COSIGN_PASSWORD")}, s.tokens()...)
+	out := append([]string{s.env.getenv(keyPassword), s.env.getenv(tokenPIN)}, s.tokens()...)
 	for _, in := range inputs() {
 		for _, v := range s.in.all(in.name) {
 			switch _, rest, _ := strings.Cut(v, "="); {

@@ -1,16 +1,13 @@
 package action
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
-	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sealyard/sealyard/attest"
@@ -145,7 +142,7 @@ func (s *session) dbRoot() (string, error) {
 }
 
 // signer returns who signs, or nil when nobody does.
-func (s *session) signer() (attest.Signer, error) {
+func (s *session) signer(ctx context.Context) (attest.Signer, error) {
 	how := s.in.one("sign")
 	if how == "" {
 		switch {
@@ -164,68 +161,10 @@ func (s *session) signer() (attest.Signer, error) {
 		}
 		return nil, nil
 	case "key":
-		return s.keySigner()
+		return s.keySigner(ctx)
 	default:
 		return s.keylessSigner()
 	}
-}
-
-func (s *session) keySigner() (attest.Signer, error) {
-	name := s.in.one("key")
-	if name == "" {
-		return nil, hint.Misuse(errors.New("sign: key, but no key is given"), "make one with sealyard key generate")
-	}
-	pem, err := s.keyFile(name)
-	if err != nil {
-		return nil, err
-	}
-	password, err := s.password("Password of " + name + ": ")
-	if err != nil {
-		return nil, err
-	}
-	k, err := attest.NewKey(pem, password)
-	if err != nil {
-		return nil, fmt.Errorf("key %q: %w", name, err)
-	}
-	return k, nil
-}
-
-// keyFile reads a key from a file, or from the environment variable that env://NAME names.
-func (s *session) keyFile(name string) ([]byte, error) {
-	variable, ok := strings.CutPrefix(name, "env://")
-	if !ok {
-		return readFile(name)
-	}
-	v, set := s.env.lookup(variable)
-	if !set || v == "" {
-		return nil, hint.Misuse(fmt.Errorf("key %q: the environment variable is not set", name), "set %s in the step's env", variable)
-	}
-	return []byte(v), nil
-}
-
-// password finds the password of a key: the inputs, COSIGN_PASSWORD, or a question on the terminal.
-func (s *session) password(prompt string) ([]byte, error) {
-	if v := s.in.one("key-password"); v != "" {
-		return []byte(v), nil
-	}
-	if name := s.in.one("key-password-file"); name != "" {
-		raw, err := readFile(name)
-		return bytes.TrimRight(raw, "\r\n"), err
-	}
-	if v, ok := s.env.lookup("COSIGN_PASSWORD"); ok {
-		return []byte(v), nil
-	}
-	tty, ok := s.env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(tty.Fd())) {
-		return nil, hint.Misuse(errors.New("the key's password is not given"), "set COSIGN_PASSWORD (empty for a key without one), key-password or key-password-file")
-	}
-	fmt.Fprint(s.env.Stderr, prompt)
-	p, err := term.ReadPassword(int(tty.Fd()))
-	fmt.Fprintln(s.env.Stderr)
-	if err != nil {
-		return nil, fmt.Errorf("read the password: %w", err)
-	}
-	return p, nil
 }
 
 func (s *session) keylessSigner() (attest.Signer, error) {

@@ -99,7 +99,7 @@ func (s *session) deliver(ctx context.Context, target string) error {
 	if len(tags) == 0 {
 		return hint.Misuse(errors.New("publish without tags"), "name where to publish with tags: REGISTRY/NAME:TAG")
 	}
-	trust, err := s.trust()
+	trust, err := s.trust(ctx)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 	if z.resource, err = s.resource(store); err != nil {
 		return nil, err
 	}
-	if z.signer, err = s.summarySigner(); err != nil {
+	if z.signer, err = s.summarySigner(ctx); err != nil {
 		return nil, err
 	}
 	if z.verifier == "" {
@@ -105,7 +105,7 @@ func resourceURI(repository string) string {
 
 // summarySigner is who signs summaries: the inputs that name the signer of a build, with summary-key in place of key, which is the
 // key to verify with. Nil is nobody.
-func (s *session) summarySigner() (attest.Signer, error) {
+func (s *session) summarySigner(ctx context.Context) (attest.Signer, error) {
 	signing := *s
 	signing.in = maps.Clone(s.in)
 	signing.in["key"] = s.in.all("summary-key")
@@ -117,7 +117,7 @@ func (s *session) summarySigner() (attest.Signer, error) {
 	default:
 		return nil, nil
 	}
-	return signing.signer()
+	return signing.signer(ctx)
 }
 
 // verifierOf is the verifier that a signer stands for by itself: a workflow.

@@ -2,9 +2,7 @@ package action
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -32,11 +30,6 @@ func (s *session) identityToken() attest.TokenSource {
 		return func(context.Context, string) (string, error) { return s.givenToken(given) }
 	case s.env.getenv(tokenURL) == "" && s.env.getenv(tokenWord) != "":
 		return func(context.Context, string) (string, error) { return s.env.getenv(tokenWord), nil }
-	case s.env.getenv(tokenURL) == "" && s.fork() != "":
-		return func(context.Context, string) (string, error) {
-			return "", hint.Misuse(fmt.Errorf("this is a pull request from the fork %q: GitHub gives its jobs no identity", s.fork()),
-				"build it with sign: none, which publishes nothing; sign after the merge")
-		}
 	default:
 		return attest.GitHubToken(s.env.getenv(tokenURL), s.env.getenv(tokenBearer))
 	}
@@ -71,28 +64,4 @@ func (s *session) tokens() []string {
 		}
 	}
 	return out
-}
-
-// fork names the repository that a pull request on GitHub comes from, if it is not the one that the job runs in.
-func (s *session) fork() string {
-	if !strings.HasPrefix(s.env.getenv("GITHUB_EVENT_NAME"), "pull_request") || s.env.getenv("GITHUB_EVENT_PATH") == "" {
-		return ""
-	}
-	raw, err := readFile(s.env.getenv("GITHUB_EVENT_PATH"))
-	if err != nil {
-		return "" // it only makes a message better
-	}
-	var event struct {
-		PullRequest struct {
-			Head struct {
-				Repo struct {
-					Name string `json:"full_name"`
-				} `json:"repo"`
-			} `json:"head"`
-		} `json:"pull_request"`
-	}
-	if json.Unmarshal(raw, &event) != nil || strings.EqualFold(event.PullRequest.Head.Repo.Name, s.env.getenv("GITHUB_REPOSITORY")) {
-		return ""
-	}
-	return event.PullRequest.Head.Repo.Name
 }

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -10,14 +11,14 @@ import (
 )
 
 // trust says whom verify believes: a public key, or a trusted root and an identity.
-func (s *session) trust() (*attest.Trust, error) {
+func (s *session) trust(ctx context.Context) (*attest.Trust, error) {
 	var o attest.TrustOptions
 	var err error
 	if o.Thresholds, err = s.thresholds(); err != nil {
 		return nil, err
 	}
 	if name := s.in.one("key"); name != "" {
-		pem, err := s.keyFile(name)
+		pem, err := s.publicKey(ctx, name)
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func runVerify(ctx context.Context, env Env, in values, target string) error {
 }
 
 func (s *session) verify(ctx context.Context, target string) error {
-	trust, err := s.trust()
+	trust, err := s.trust(ctx)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ the image, or with --vsa a bundle in a file; with a file, TARGET may be the dige
 // runVerifyVSA relies on a verification summary.
 func runVerifyVSA(ctx context.Context, env Env, in values, target string) error {
 	s := newSession(env, in, "verify-vsa")
-	trust, err := s.trust()
+	trust, err := s.trust(ctx)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -25,7 +26,8 @@ import (
 // maxKeyFile is the most bytes of a key file; the largest, RSA 4096 encrypted, has 5 kB.
 const maxKeyFile = 64 << 10
 
-// Key signs with a private key held in this process. It uses no network, no clock and no transparency log.
+// Key signs with a private key: held in this process (NewKey), or where it stays (OpenKey). It uses no clock and no transparency log,
+// and of the network no more than the key needs.
 type Key struct {
 	signer  signature.SignerVerifier
 	public  crypto.PublicKey
@@ -155,7 +157,7 @@ func (p keypair) GetPublicKeyPem() (string, error) {
 func (p keypair) GetKeyAlgorithm() string { return "" }
 
 // SignData signs data. The second result, a digest, is only for signatures over messages, which are not made here.
-func (p keypair) SignData(_ context.Context, data []byte) ([]byte, []byte, error) {
-	sig, err := p.k.signer.SignMessage(bytes.NewReader(data))
+func (p keypair) SignData(ctx context.Context, data []byte) ([]byte, []byte, error) {
+	sig, err := within(ctx, func() ([]byte, error) { return p.k.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx)) })
 	return sig, nil, err
 }
