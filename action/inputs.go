@@ -93,7 +93,7 @@ func signInputs() []input {
 	return []input{
 		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
 		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
-		{name: "key", on: b + " layout-init layout-sign " + who, help: "cosign key file: the private key to sign with; for verify, and layout init, the public key"},
+		{name: "key", on: b + " layout-init layout-sign " + who, help: "key to sign with, for verify and layout init its public key: a cosign key file, env://NAME, k8s://NAMESPACE/SECRET, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:"},
 		{name: "key-password", on: b + " layout-sign " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
 		{name: "key-password-file", on: b + " layout-sign " + v, help: "file that holds the password of the key"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},

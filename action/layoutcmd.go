@@ -41,8 +41,8 @@ what each step must have used and made, for every platform. Whoever signs the im
 			p := attest.LayoutPlan{Policies: policies, Expires: s.now.Add(valid), Certificates: in.all("certificate-identity")}
 			return s.writeLayout(ctx, p, args, out)
 		}),
-		staged("layout-sign", sign, func(_ context.Context, in values, args []string) error {
-			return newSession(env, in, "layout").signLayout(args[0])
+		staged("layout-sign", sign, func(ctx context.Context, in values, args []string) error {
+			return newSession(env, in, "layout").signLayout(ctx, args[0])
 		}))
 }
 
@@ -96,12 +96,12 @@ func (s *session) layoutPlatforms(ctx context.Context, target []string) ([]strin
 	return given, nil
 }
 
-func (s *session) signLayout(name string) error {
+func (s *session) signLayout(ctx context.Context, name string) error {
 	raw, err := readFile(name)
 	if err != nil {
 		return err
 	}
-	signer, err := s.keySigner()
+	signer, err := s.keySigner(ctx)
 	if err != nil {
 		return err
 	}
