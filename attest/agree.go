@@ -12,6 +12,7 @@ import (
 // githubBuildType is the provenance that GitHub's own action makes. Its first versions named the runner as the builder.
 const (
 	githubBuildType = "https://actions.github.io/buildtypes/workflow/v1"
+	npmBuildType    = "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" // its runner is in builder.id only
 	githubRunner    = "https://github.com/actions/runner/"
 )
 
@@ -77,8 +78,11 @@ func agree(predicateType string, predicate []byte, id Identity) error {
 	d := &p.BuildDefinition
 	switch d.BuildType {
 	case BuildType:
-	case githubBuildType:
+	case githubBuildType, npmBuildType:
 		g := d.Internal.GitHub
+		if d.BuildType == npmBuildType {
+			g.Runner = strings.TrimPrefix(p.RunDetails.Builder.ID, githubRunner)
+		}
 		d.Internal.Mode, d.Internal.Event, d.Internal.Runner = string(ModeAction), g.Event, g.Runner
 		d.Internal.RepositoryID, d.Internal.OwnerID = g.RepositoryID, g.OwnerID
 	case delegatorBuildType, containerBuildType:
@@ -154,7 +158,7 @@ func (p *saying) builtBy(w Workflow) error {
 	switch {
 	case w.Signer == "":
 		return errors.New("the certificate names no signer workflow")
-	case id != expected && (p.BuildDefinition.BuildType != githubBuildType || id != githubRunner+w.Runner):
+	case id != expected && (p.BuildDefinition.BuildType == BuildType || id != githubRunner+w.Runner):
 		return fmt.Errorf("provenance says that the builder is %q, and the certificate %q", id, expected)
 	case p.BuildDefinition.BuildType == BuildType && mode == ModeAction && !hosted, mode == ModeSelfHosted && hosted:
 		return fmt.Errorf("provenance says that the mode is %q, and the certificate that the runner is %q", mode, w.Runner)

@@ -102,6 +102,13 @@ func TestGeneratorAgrees(t *testing.T) {
 	if err := agree(PredicateProvenance, []byte(cosign), runOf(run)); err != nil {
 		t.Errorf("GitHub's action, written again by cosign: %v", err)
 	}
+	npm := strings.NewReplacer(githubBuildType, npmBuildType, `,"runner_environment":"github-hosted"`, "", `"builder":{"id":"`+run.Signer, `"builder":{"id":"`+githubRunner+`github-hosted`).Replace(string(githubProvenance(run)))
+	if err := agree(PredicateProvenance, []byte(npm), runOf(run)); err != nil {
+		t.Errorf("npm's: %v", err)
+	}
+	if err := agree(PredicateProvenance, []byte(strings.Replace(npm, "runner/github-hosted", "runner/self-hosted", 1)), runOf(run)); err == nil {
+		t.Error("npm's, of another runner: believed")
+	}
 	twice := strings.Replace(cosign, `"invocationID"`, `"invocationId":"x","invocationID"`, 1)
 	if err := agree(PredicateProvenance, []byte(twice), runOf(run)); err == nil {
 		t.Error("two runs: believed")
