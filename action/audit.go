@@ -137,20 +137,20 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 		}
 	}
 	a.by.shelf = &shelf{}
-	a.basis = a.foundation()
+	a.basis = a.foundation(ctx)
 	return part, nil
 }
 
 // foundation is the digest of everything that a verdict rests on besides the image: whom to believe, by the content of keys and
 // roots, and what to hold it to. Results that rest on something else are not taken for done.
-func (a *audit) foundation() string {
+func (a *audit) foundation(ctx context.Context) string {
 	h := sha256.New()
 	for _, in := range slices.Concat(gateInputs(), signInputs()) {
 		if !in.takes("audit") || in.name == "policy" || in.name == "policy-data" {
 			continue
 		}
 		for _, v := range a.in.all(in.name) {
-			if raw, err := readFile(v); err == nil && (in.name == "key" || in.name == "trusted-root") {
+			if raw, err := a.material(ctx, in.name, v); err == nil {
 				v = sha256of(raw)
 			}
 			fmt.Fprintf(h, "%q %q\n", in.name, v)
@@ -160,6 +160,17 @@ func (a *audit) foundation() string {
 		fmt.Fprintf(h, "policy %q %q\n", b.Name(), b.Digest())
 	}
 	return fmt.Sprintf("sha256:%x", h.Sum(nil))
+}
+
+// material is what an input that names a key or a root stands for: its name may come to mean another one.
+func (a *audit) material(ctx context.Context, input, name string) ([]byte, error) {
+	switch input {
+	case "key":
+		return a.publicKey(ctx, name)
+	case "trusted-root":
+		return readFile(name)
+	}
+	return nil, errors.New("it stands for itself")
 }
 
 // firstReference is the first source or target in a registry: it is there that registry-username logs in.

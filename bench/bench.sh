@@ -111,6 +111,12 @@ for name in app tiny; do
 	row "verify an image of $megabytes MB: ours everything and offline, theirs three claims" "$N" sealyard verify ours-$name --key cosign.pub \
 		--vs "$(checked slsaprovenance1 "$published") ::: $(checked spdxjson "$published") ::: $(checked cyclonedx "$published")"
 done
+mkdir many
+for i in $(seq 1000); do cp -rl ours-tiny many/$i; done
+printf '#!/bin/sh\nfor i in $(seq 1000); do "$@" >/dev/null 2>&1 || exit 1; done\n' >bin/thousand
+chmod +x bin/thousand
+row "audit 1000 images of 2 MB with one worker: ours everything and offline, theirs one claim of each" 2 sealyard audit --images many --key cosign.pub --workers 1 --output audit-{}.jsonl \
+	--vs thousand "$(checked slsaprovenance1 "$host/ours-tiny:0")"
 row "start-up (--help)" $((N * 4)) sealyard --help --vs buildx --help ::: syft --help ::: grype --help ::: cosign --help
 for name in small large; do
 	size=$(($(stat -c %s $name/blob) / 1000000))

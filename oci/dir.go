@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,42 +188,43 @@ func (d *Dir) referrers(ctx context.Context, digest, _ string) ([]descriptor, er
 	if err != nil {
 		return nil, err
 	}
-	all, err := d.listed(ctx, entries, 0)
-	if err != nil {
+	all := map[descriptorKey]descriptor{}
+	if err := d.listed(ctx, entries, 0, all); err != nil {
 		return nil, err
 	}
 	var out []descriptor
 	for _, e := range all {
-		if e.Digest != digest {
+		if isManifest(e.MediaType) && e.Digest != digest {
 			out = append(out, e)
 		}
 	}
-	if len(out) > maxManifests {
-		return nil, fmt.Errorf("index.json: %w: more than %d manifests", ErrCorrupt, maxManifests)
-	}
+	slices.SortFunc(out, func(a, b descriptor) int { return cmp.Or(cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Size, b.Size)) })
 	return out, nil
 }
 
-// listed returns the manifests in entries and in the indexes among them.
-func (d *Dir) listed(ctx context.Context, entries []descriptor, depth int) ([]descriptor, error) {
-	var out []descriptor
+// listed adds to all the manifests in entries and in the indexes among them, and the indexes, each once: indexes that list each other
+// many times over would otherwise be walked for ever.
+func (d *Dir) listed(ctx context.Context, entries []descriptor, depth int, all map[descriptorKey]descriptor) error {
 	for _, e := range entries {
-		switch {
-		case isManifest(e.MediaType):
-			out = append(out, e)
-		case isIndex(e.MediaType) && depth <= maxIndexNest:
-			n, err := load(ctx, d, e)
-			if err != nil {
-				return nil, err
-			}
-			inner, err := d.listed(ctx, n.doc.Manifests, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, inner...)
+		k := descriptorKey{e.Digest, e.Size}
+		if _, ok := all[k]; ok || !isManifest(e.MediaType) && (!isIndex(e.MediaType) || depth > maxIndexNest) {
+			continue
+		}
+		if all[k] = e; len(all) > maxManifests {
+			return fmt.Errorf("index.json: %w: more than %d manifests", ErrCorrupt, maxManifests)
+		}
+		if isManifest(e.MediaType) {
+			continue
+		}
+		n, err := load(ctx, d, e)
+		if err != nil {
+			return err
+		}
+		if err := d.listed(ctx, n.doc.Manifests, depth+1, all); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // Check reads every blob that index.json reaches and compares it with its digest and size. The error for the first
