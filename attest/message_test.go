@@ -98,6 +98,17 @@ func TestMessageSignature(t *testing.T) {
 	if _, err := job.VerifyMessage(byJob, "sha1:abc"); !hint.IsMisuse(err) {
 		t.Errorf("%v", err)
 	}
+	// T21 T25: a log entry of something else is refused, also when the log is not known.
+	var logged protobundle.Bundle
+	if err := protojson.Unmarshal(s.logged(t, bom(t), newTestLog(t, false)), &logged); err != nil {
+		t.Fatal(err)
+	}
+	stray := edit(t, byJob, func(b *protobundle.Bundle) {
+		b.VerificationMaterial.TlogEntries = logged.GetVerificationMaterial().GetTlogEntries()
+	})
+	if _, err := job.VerifyMessage(stray, messageOf(message)); !errors.Is(err, attest.ErrUntrusted) || !strings.Contains(err.Error(), "of another signature") {
+		t.Errorf("a stray log entry: %v", err)
+	}
 	// A statement is never taken for a signature over an artifact, nor the other way round.
 	if _, err := job.Verify(byJob, messageOf(message)); !errors.Is(err, attest.ErrMalformed) {
 		t.Errorf("%v", err)
