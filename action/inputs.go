@@ -103,7 +103,7 @@ func signInputs() []input {
 		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
 		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
-		{name: "bundle", on: v, help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
+		{name: "bundle", on: v + " verify-vsa", help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
 		{name: "public-log", kind: boolean, value: "false", on: b + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
 		{name: "layout", on: "verify", help: "in-toto layout that the image must have been made by, signed by each layout-key"},
@@ -125,8 +125,8 @@ func signInputs() []input {
 func summaryInputs() []input {
 	const v, w = "verify", "verify verify-vsa"
 	return []input{
-		{name: "vsa", on: w, help: "file for the SLSA verification summary of the image: a bundle when somebody signs it, else the bare statement; verify-vsa reads it (default: the ones attached to the image)"},
-		{name: "svr", on: v, help: "file for an in-toto simple verification result of the image, like vsa"},
+		{name: "vsa", on: v, help: "file to write the SLSA verification summary of the image to: a bundle when somebody signs it, else the bare statement"},
+		{name: "svr", on: v, help: "file to write an in-toto simple verification result of the image to, like vsa"},
 		{name: "attach-vsa", kind: boolean, value: "false", on: v, help: "attach the verification summary to the image when it is allowed; needs who signs it, and to write where the image is"},
 		{name: "summary-key", on: v, help: "cosign key file: the verifier's private key to sign summaries with (default: the identity of the job when a signing config is given, else nobody)"},
 		{name: "verifier-id", on: w, help: "URI that stands for the verifier in summaries (default where a workflow signs: that workflow)"},

@@ -51,8 +51,8 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 		return nil, hint.Misuse(errors.New("a summary says what the signed evidence gives, and db asks what it would give today"), "ask for one of the two")
 	}
 	for _, file := range []string{z.vsa, z.svr} {
-		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, hint.Misuse(fmt.Errorf("summary: %w", err), "name a file that can be written")
+		if err := removeSummary(file); err != nil {
+			return nil, err
 		}
 	}
 	var err error
@@ -77,6 +77,20 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 		return nil, hint.Misuse(errors.New("attach-vsa: nobody signs the summary"), "give the verifier's own key as summary-key, or a signing config in a job with an identity token")
 	}
 	return z, nil
+}
+
+// removeSummary removes the summary of an earlier run, and nothing that cannot be one.
+func removeSummary(file string) error {
+	if _, err := os.Lstat(file); file == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if !looksLikeJSON(file) {
+		return hint.Misuse(fmt.Errorf("a summary would replace %q, which is none", file), "name another file")
+	}
+	if err := os.Remove(file); err != nil {
+		return fmt.Errorf("summary: %w", err)
+	}
+	return nil
 }
 
 // resource is the URI that the image is known by: the one given, or a package URL of its repository.

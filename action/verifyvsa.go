@@ -3,12 +3,14 @@ package action
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
 )
 
 func verifyVSACommand(env Env) *cobra.Command {
@@ -17,9 +19,9 @@ func verifyVSACommand(env Env) *cobra.Command {
 		Short: "Rely on a verifier's summary of an image instead of its evidence",
 		Long: `Check a SLSA verification summary of an image in a registry, a directory or a tar: who signed it, for which verifier, about which
 digest and resource, with which result and levels. No policy is asked and no other evidence is read. The summary is one that is attached to
-the image, or with --vsa a bundle in a file; with a file, TARGET may be the digest alone.`,
+the image, or with --bundle one in a file of bundles; with a file, TARGET may be the digest alone.`,
 		Example: `  sealyard verify-vsa ghcr.io/acme/app:1.2 --key verifier.pub --verifier-id https://acme.example/verifier
-  sealyard verify-vsa sha256:… --vsa app.vsa.json --key verifier.pub --verifier-id https://acme.example/verifier --resource-uri pkg:oci/app?repository_url=ghcr.io/acme/app
+  sealyard verify-vsa sha256:… --bundle vsa.json --key verifier.pub --verifier-id https://acme.example/verifier --resource-uri pkg:oci/app?repository_url=ghcr.io/acme/app
   sealyard verify-vsa ./app --verified-level SLSA_BUILD_LEVEL_2 --repo acme/verifier --trusted-root trusted_root.json --verifier-id https://github.com/acme/verifier/.github/workflows/verify.yml@refs/heads/main --resource-uri pkg:oci/app?repository_url=ghcr.io/acme/app`,
 		Args: exactly("TARGET"),
 	}, func(ctx context.Context, in values, args []string) error { return runVerifyVSA(ctx, env, in, args[0]) })
@@ -63,17 +65,9 @@ func runVerifyVSA(ctx context.Context, env Env, in values, target string) error 
 
 // summaries finds the bundles that may be summaries, and the digest and resource they must be about.
 func (s *session) summaries(ctx context.Context, target string, want *attest.ExpectedSummary, digest *string) ([][]byte, error) {
-	var out [][]byte
-	file := s.in.one("vsa")
-	if file != "" {
-		raw, err := readUpTo(file, attest.MaxBundle)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, raw)
-		if strings.HasPrefix(target, "sha256:") {
-			return out, nil
-		}
+	file := s.in.one("bundle")
+	if file != "" && strings.HasPrefix(target, "sha256:") {
+		return summariesIn(file)
 	}
 	store, done, err := s.open(ctx, target)
 	if err != nil {
@@ -91,8 +85,9 @@ func (s *session) summaries(ctx context.Context, target string, want *attest.Exp
 	}
 	*digest = img.Digest
 	if file != "" {
-		return out, nil
+		return summariesIn(file)
 	}
+	var out [][]byte
 	attached, err := store.Attached(ctx, img.Digest, typeBundle)
 	if err != nil {
 		return nil, err
@@ -102,6 +97,23 @@ func (s *session) summaries(ctx context.Context, target string, want *attest.Exp
 		if len(a.Layers) == 1 && (kind == attest.PredicateVSA || kind == "") {
 			out = append(out, a.Layers[0].Content)
 		}
+	}
+	return out, nil
+}
+
+// summariesIn are the bundles of a file. A document in it that is none will not verify as one.
+func summariesIn(file string) ([][]byte, error) {
+	raw, err := readUpTo(file, attest.MaxBundleFile)
+	if err != nil {
+		return nil, err
+	}
+	all, err := attest.ReadBundles(raw)
+	if err != nil {
+		return nil, hint.Misuse(fmt.Errorf("bundle file %q: %w", file, err), "give only the bundles of this image")
+	}
+	var out [][]byte
+	for _, b := range all {
+		out = append(out, b.JSON)
 	}
 	return out, nil
 }

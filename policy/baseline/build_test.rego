@@ -144,6 +144,9 @@ test_level if {
 		{"how": {"type": build_type.github, "signer": own}, "level": 1},
 		{"how": {"type": build_type.github}, "level": 1},
 		{"how": {"type": "https://example.com/type"}, "level": 3},
+		{"how": {"type": "https://example.com/type", "signer": reusable}, "level": 3},
+		{"how": {"type": "https://example.com/type", "signer": hosted}, "level": 2},
+		{"how": {"type": "https://example.com/type", "signer": own}, "level": 1},
 	] {
 		table := [{"id": id, "signer": key, "level": 3}, {"id": id, "signer": workflow.id, "issuer": workflow.issuer, "level": 3}]
 		expected := sprintf("SLSA_BUILD_LEVEL_%d", [case.level])

@@ -44,20 +44,20 @@ deny contains finding if {
 level(i) := min({highest(i), max({1} | {object.get(entry, "level", 1) | some entry in settings.builders; built_by(i, entry)})})
 
 # highest: whoever has the key, or the machine, can write any provenance. A job that signs for itself is not isolated from
-# what it builds; a reusable workflow that GitHub's own build type was signed by may be.
+# what it builds; a reusable workflow of others may be. Who holds the key of a builder that is not known here, the setting says.
 highest(i) := 2 if {
 	by_hosted(i)
 	definition(i).buildType == build_type.own
 	definition(i).internalParameters.sealyard_mode == "action"
 } else := 3 if {
 	by_hosted(i)
-	definition(i).buildType == build_type.github
+	definition(i).buildType != build_type.own
 	input.claims[i].signer.workflow.signer != input.claims[i].signer.workflow.config
 } else := 2 if {
 	by_hosted(i)
-	definition(i).buildType == build_type.github
+	definition(i).buildType != build_type.own
 } else := 3 if {
-	input.claims[i].signer.kind != "none"
+	input.claims[i].signer.kind == "key"
 	not definition(i).buildType in object.keys(parameters)
 } else := 1
 
