@@ -260,6 +260,8 @@ func TestLayoutCheck(t *testing.T) {
 		"a policy more":      {changed(func(r *Run) { r.Policies = append(r.Policies, Reference{"b", sum(nil)}) }), `policy/b] disallowed by rule [DISALLOW *]`},
 		"a platform less":    {changed(func(r *Run) { r.Image = r.Image[:2]; r.Statements = r.Statements[:7] }), "image/linux-arm64"},
 		"a platform more":    {changed(func(r *Run) { r.Image = append(r.Image, Subject{"linux/s390x", sum([]byte("s390x"))}) }), "image/linux-s390x] disallowed"},
+		"gate saw less":      {swap(3, changed(lacks(4))[3]), "report/linux-amd64.vulns is not in"},
+		"scan saw less":      {swap(2, changed(func(r *Run) { r.Image = r.Image[:2]; r.Statements = r.Statements[:7] })[2]), `image/linux-arm64 is not in`},
 		"scan of another":    {swap(2, scanned[2]), "report/index.vulns"},
 		"twice, not fitting": {append(without(0), append(changed(func(r *Run) { r.Commit = strings.Repeat("cd", 20) })[:1], changed(func(r *Run) { r.Commit = strings.Repeat("ef", 20) })[:1]...)...), `step "build"`},
 	} {
