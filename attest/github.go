@@ -13,7 +13,7 @@ import (
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
-// tokenTimeout is for one request to the runner's token endpoint, which is on the same network.
+// tokenTimeout is for the runner's token endpoint, which is on the same network, and all tries together.
 const tokenTimeout = 10 * time.Second
 
 // GitHubToken fetches OIDC tokens from the endpoint that GitHub gives to a job with `permissions: id-token: write`.
@@ -39,7 +39,8 @@ func GitHubToken(requestURL, requestToken string) TokenSource {
 			return "", err
 		}
 		req.Header.Set("Authorization", "Bearer "+requestToken)
-		res, err := http.DefaultClient.Do(req)
+		client := &http.Client{Transport: patient{ctx, "token endpoint"}}
+		res, err := client.Do(req)
 		if err != nil {
 			return "", err
 		}
