@@ -99,7 +99,10 @@ func (g *gate) run(ctx context.Context) error {
 	if !g.in.on("push") {
 		return nil
 	}
-	return g.step(ctx, "publish", g.publish)
+	if err := g.step(ctx, "publish", g.publish); err != nil || !g.in.on("push-to-github") {
+		return err
+	}
+	return g.step(ctx, "store at GitHub", g.store)
 }
 
 // enter logs in to the registry of the first tag. A job for a fork has no secrets, so it may lack the password.
@@ -132,6 +135,9 @@ func (g *gate) prepare(ctx context.Context) error {
 		return err
 	}
 	g.plan.Source = g.githubSource() // the token was not read yet when the plan was made
+	if err := g.storable(); err != nil {
+		return err
+	}
 	extra := map[string]any{}
 	switch {
 	case g.signer == nil && g.event.fork():

@@ -70,7 +70,7 @@ func buildInputs() []input {
 		{name: "buildkit-tls-dir", on: b, help: "directory with ca.pem, cert.pem and key.pem for tcp BuildKit addresses"},
 		{name: "engine-state", on: b, help: "directory of the built-in engine's cache (default: sealyard/engine in the user's cache directory)"},
 		{name: "progress", value: "auto", words: "auto plain tty quiet", on: b, help: "build progress: auto, plain, tty or quiet"},
-		{name: "github-token", on: b, secret: true, help: "token for a private git context (secret GIT_AUTH_TOKEN)"},
+		{name: "github-token", on: b, secret: true, help: "token for a private git context (secret GIT_AUTH_TOKEN), and for push-to-github"},
 	}
 }
 
@@ -96,6 +96,7 @@ func signInputs() []input {
 		{name: "key", on: b + " layout-init layout-sign " + who, help: "key to sign with, for verify and layout init its public key: a cosign key file, env://NAME, k8s://NAMESPACE/SECRET, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:"},
 		{name: "key-password", on: b + " layout-sign " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
 		{name: "key-password-file", on: b + " layout-sign " + v, help: "file that holds the password of the key"},
+		{name: "push-to-github", kind: boolean, value: "false", on: b, help: "add the signed statements to GitHub's attestation store as well, after publishing; needs github-token with attestations: write"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},

@@ -93,7 +93,7 @@ func TestScript(t *testing.T) {
 			"exits": exits, "refuses": refuses, "lone": lone, "alive": alive, "reference": reference, "same": same,
 			"blob": blobOf, "flip": flip, "trim": trim, "detach": detach, "attach": attach, "edit": edit, "push": push, "save": save,
 			"tuf": tuf(t), "proxy": proxy(t), "asked": asked, "told": told, "archive": archive, "referrers": referrers, "within": within, "sends": sends, "serve": serve(t),
-			"sigstack": sigstack(stack), "asks-none": asksNone, "token": token,
+			"sigstack": sigstack(stack), "asks-none": asksNone, "stored": stored, "token": token,
 		},
 	})
 }

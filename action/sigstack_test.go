@@ -371,6 +371,19 @@ func asksNone(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// [!] stored REPOSITORY DIGEST FILE: writes what GitHub's attestation store, as the script's Sigstore has it, answers about a digest.
+func stored(ts *testscript.TestScript, neg bool, args []string) {
+	res, err := http.Get(ts.Getenv("GITHUB_API_URL") + "/repos/" + args[0] + "/attestations/" + args[1])
+	ts.Check(err)
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if (res.StatusCode == http.StatusOK) == neg {
+		ts.Fatalf("%s: %s", res.Status, raw)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), raw, 0o644))
+}
+
 func (j *job) build(t *testing.T, evidence string, args ...string) outcome {
 	t.Helper()
 	began := time.Now()

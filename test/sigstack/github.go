@@ -88,6 +88,7 @@ func newIssuer(claims map[string]string) (*issuer, error) {
 		answer(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{i.key.Public()}})
 	})
 	i.HandleFunc("GET "+tokenPath, i.serveToken)
+	(&store{bundles: map[string][]json.RawMessage{}}).serve(i)
 	return i, nil
 }
 

@@ -58,7 +58,7 @@ func (s *stack) writeEnv(name string) error {
 	complete(claims)
 	env := map[string]any{
 		"ACTIONS_ID_TOKEN_REQUEST_URL": s.fronts.url(github) + tokenPath + "?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": s.issuer.bearer,
-		"SIGSTACK_ADMIN": s.fronts.url(""),
+		"SIGSTACK_ADMIN": s.fronts.url(""), "GITHUB_API_URL": s.fronts.url(github),
 		"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "RUNNER_ENVIRONMENT": claims["runner_environment"],
 	}
 	for _, name := range []string{
