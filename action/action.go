@@ -56,14 +56,20 @@ func (e Env) getenv(name string) string {
 	return v
 }
 
-// cache returns a directory under the user's cache directory.
-func (e Env) cache(name string) (string, error) {
-	base := e.getenv("XDG_CACHE_HOME")
+// cache names something under the user's cache directory.
+func (e Env) cache(name string) (string, error) { return e.below("XDG_CACHE_HOME", ".cache", name) }
+
+// config names something under the user's configuration directory.
+func (e Env) config(name string) (string, error) { return e.below("XDG_CONFIG_HOME", ".config", name) }
+
+// below names something of ours under the directory that a variable names, or that is in HOME.
+func (e Env) below(variable, dir, name string) (string, error) {
+	base := e.getenv(variable)
 	if base == "" && e.getenv("HOME") != "" {
-		base = filepath.Join(e.getenv("HOME"), ".cache")
+		base = filepath.Join(e.getenv("HOME"), dir)
 	}
 	if base == "" {
-		return "", hint.Misuse(errors.New("no cache directory: HOME is not set"), "set HOME or XDG_CACHE_HOME")
+		return "", hint.Misuse(fmt.Errorf("no place for %q: HOME is not set", name), "set HOME or %s", variable)
 	}
 	return filepath.Join(base, "sealyard", name), nil
 }

@@ -145,8 +145,15 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 // roots, and what to hold it to. Results that rest on something else are not taken for done.
 func (a *audit) foundation(ctx context.Context) string {
 	h := sha256.New()
+	if kept, err := a.rootNames(); err == nil && a.in.one("key") == "" {
+		for _, name := range kept {
+			if raw, err := readFile(name); err == nil {
+				fmt.Fprintf(h, "root %q\n", sha256of(raw))
+			}
+		}
+	}
 	for _, in := range slices.Concat(gateInputs(), signInputs()) {
-		if !in.takes("audit") || in.name == "policy" || in.name == "policy-data" {
+		if !in.takes("audit") || in.name == "policy" || in.name == "policy-data" || in.name == "trusted-root" {
 			continue
 		}
 		for _, v := range a.in.all(in.name) {

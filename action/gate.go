@@ -95,7 +95,7 @@ func (g *gate) run(ctx context.Context) error {
 	if !g.decision.Allowed || g.signer == nil {
 		return nil
 	}
-	g.report.VerifyHint = g.verifyLine(g.stage.target)
+	g.report.VerifyHint = g.verifyHint(g.stage.target)
 	if !g.in.on("push") {
 		return nil
 	}
@@ -259,7 +259,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	if k, ok := g.signer.(*attest.Key); ok {
 		err = g.stage.publicKey(k)
 	} else {
-		err = g.stage.trustedRoots(g.in.all("trusted-root"))
+		err = g.keepRoots()
 	}
 	if err != nil {
 		return "", err
@@ -267,11 +267,32 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d statements", n), g.parcel().audit(ctx, g.dir, g.image.Digest)
 }
 
-// verifyLine is the command that checks what this run sealed.
-func (g *gate) verifyLine(target string) string {
+// keepRoots keeps the trusted roots in the evidence that the gate checks its signatures against.
+func (g *gate) keepRoots() error {
+	names, err := g.rootNames()
+	if err != nil {
+		return err
+	}
+	return g.stage.trustedRoots(names)
+}
+
+// verifyHint is the line that checks what this run sealed, where the user is. What was signed as trust update keeps it needs no file.
+func (g *gate) verifyHint(target string) string {
+	root := ""
+	if len(g.in.all("trusted-root")) > 0 {
+		root = keptRoot
+	}
+	return g.verifyLine(target, root)
+}
+
+// verifyLine is the command that checks what this run sealed, with a trusted root file or, if that is "", the kept one.
+func (g *gate) verifyLine(target, root string) string {
 	if g.identity.Kind == attest.KindKeyless {
-		line := "sealyard verify " + target + " --trusted-root trusted_root.json --certificate-identity " + shellWord(g.identity.ID) +
-			" --certificate-oidc-issuer " + shellWord(g.identity.Issuer)
+		line := "sealyard verify " + target
+		if root != "" {
+			line += " --trusted-root " + root
+		}
+		line += " --certificate-identity " + shellWord(g.identity.ID) + " --certificate-oidc-issuer " + shellWord(g.identity.Issuer)
 		if g.unlogged {
 			line += " --degrade " + timestampOnly
 		}

@@ -91,18 +91,18 @@ func gateInputs() []input {
 func signInputs() []input {
 	const b, v, who = "build", "verify", "verify verify-vsa audit inspect publish"
 	return []input{
-		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job has an identity token and a signing config is given, else none)"},
+		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job may have an identity and something is to be published, else none)"},
 		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
 		{name: "key", on: b + " layout-init layout-sign " + who, help: "key to sign with, for verify and layout init its public key: a cosign key file, env://NAME, k8s://NAMESPACE/SECRET, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:"},
 		{name: "key-password", on: b + " layout-sign " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
 		{name: "key-password-file", on: b + " layout-sign " + v, help: "file that holds the password of the key"},
 		{name: "push-to-github", kind: boolean, value: "false", on: b, help: "add the signed statements to GitHub's attestation store as well, after publishing; needs github-token with attestations: write"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
-		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless"},
+		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
 		{name: "log-threshold", value: "1", on: b + " " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
 		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
-		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with"},
+		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with (default: the one that sealyard trust update keeps, fetched anew when it is a day old)"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v + " verify-vsa", help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},

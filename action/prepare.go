@@ -148,7 +148,7 @@ func (s *session) signer(ctx context.Context) (attest.Signer, error) {
 		switch {
 		case s.in.one("key") != "":
 			how = "key"
-		case s.hasToken() && s.in.one("signing-config") != "":
+		case s.hasToken() && (s.in.on("push") || s.in.one("signing-config") != ""):
 			how = "keyless"
 		default:
 			how = "none"
@@ -163,22 +163,26 @@ func (s *session) signer(ctx context.Context) (attest.Signer, error) {
 	case "key":
 		return s.keySigner(ctx)
 	default:
-		return s.keylessSigner()
+		return s.keylessSigner(ctx)
 	}
 }
 
-func (s *session) keylessSigner() (attest.Signer, error) {
-	name := s.in.one("signing-config")
-	if name == "" {
-		return nil, hint.Misuse(errors.New("sign: keyless needs to know which services to sign with"), "give a Sigstore signing config file as signing-config")
-	}
-	config, err := readFile(name)
+func (s *session) keylessSigner(ctx context.Context) (attest.Signer, error) {
+	config, err := s.services(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return attest.NewKeyless(attest.KeylessOptions{
 		Token: s.identityToken().Checked(s.env.Now), SigningConfig: config, Now: s.now, Clock: s.env.Now, PublicLog: s.in.on("public-log"),
 	})
+}
+
+// services reads the signing config that was named, else the one of the trust that this user keeps.
+func (s *session) services(ctx context.Context) ([]byte, error) {
+	if name := s.in.one("signing-config"); name != "" {
+		return readFile(name)
+	}
+	return s.keptServices(ctx)
 }
 
 // readFile reads a small file that an input names.

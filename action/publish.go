@@ -80,7 +80,7 @@ func (g *gate) publish(ctx context.Context) (string, error) {
 		return "", err
 	}
 	g.report.Published = g.tags
-	g.report.VerifyHint = g.verifyLine(g.tags[0])
+	g.report.VerifyHint = g.verifyHint(g.tags[0])
 	return strings.Join(g.tags, ", "), nil
 }
 

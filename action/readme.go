@@ -22,8 +22,7 @@ func (g *gate) readme() string {
 	case !g.decision.Allowed || g.signer == nil:
 		return head + readmeFiles + unsealedReadme
 	case g.identity.Kind == attest.KindKeyless:
-		line := g.verifyLine(".")
-		return head + readmeFiles + fmt.Sprintf(keylessReadme, line, strings.Replace(line, "trusted_root.json", evidenceDir+"/"+rootsFile, 1))
+		return head + readmeFiles + fmt.Sprintf(keylessReadme, g.verifyLine(".", keptRoot), g.verifyLine(".", evidenceDir+"/"+rootsFile))
 	default:
 		return head + readmeFiles + fmt.Sprintf(keyReadme, g.identity.ID)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -22,7 +23,11 @@ const (
 	// trust whom it should not.
 	staleRoot = 90 * 24 * time.Hour
 
+	// refreshAfter is the age from which signing updates the trust of this user before it takes services from there.
+	refreshAfter = 24 * time.Hour
+
 	recordSuffix  = ".update.json" // after the name of a trusted root: when and from where it was updated
+	keptRoot      = "trusted_root.json"
 	signingConfig = "signing_config.json"
 )
 
@@ -30,18 +35,26 @@ func trustCommand(env Env) *cobra.Command {
 	var o updateFlags
 	update := &cobra.Command{
 		Use: "update [FILE]", Short: "Fetch the trusted root of a Sigstore instance from its TUF repository",
-		Long: `Write what a TUF repository vouches for to FILE (trusted_root.json), and signing_config.json beside it when the
-repository has one. FILE.update.json remembers when and what, so that the next update refuses an older state. Nothing
-is written unless everything holds. This is the one command of sealyard that refreshes trust; all others read files.`,
+		Long: `Write what a TUF repository vouches for to FILE, and signing_config.json beside it when the repository has one.
+Without FILE it becomes what this user trusts when no trusted root is named (sealyard/trusted_root.json in the user's
+configuration directory). FILE.update.json remembers when and what, so that the next update refuses an older state.
+Nothing is written unless everything holds. Verifying never fetches anything that it trusts; it reads files.`,
 		Example: `  sealyard trust update
   sealyard trust update --mirror https://tuf.example --root root.json acme_root.json`,
 		Args: exactly("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.file = "trusted_root.json"
+			ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
+			defer cancel()
 			if len(args) == 1 {
 				o.file = args[0]
+				return o.update(ctx, env, env.Stdout)
 			}
-			return o.update(cmd.Context(), env)
+			kept, err := env.keptRoot()
+			if err != nil {
+				return err
+			}
+			o.file = kept
+			return o.update(ctx, env, env.Stdout)
 		},
 	}
 	update.Flags().StringVar(&o.mirror, "mirror", attest.PublicMirror, "address of the TUF repository")
@@ -68,42 +81,50 @@ type updateFlags struct {
 	timeout            time.Duration
 }
 
-func (o updateFlags) update(ctx context.Context, env Env) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	u := attest.RootUpdate{Mirror: o.mirror, Now: env.Now().UTC().Truncate(time.Second)}
+// update begins where the user says, and goes on from the update before.
+func (o updateFlags) update(ctx context.Context, env Env, told io.Writer) (err error) {
+	u := attest.RootUpdate{Mirror: o.mirror}
 	if o.root != "" {
 		if u.Root, err = readFile(o.root); err != nil {
 			return err
 		}
 	}
-	if u.Last, err = lastUpdate(o.file); err != nil {
+	return updateRoot(ctx, env, o.file, u, told)
+}
+
+// updateRoot writes a trusted root and what comes with it.
+func updateRoot(ctx context.Context, env Env, file string, u attest.RootUpdate, told io.Writer) (err error) {
+	u.Now = env.Now().UTC().Truncate(time.Second)
+	if u.Last, err = lastUpdate(file); err != nil {
 		return hint.Misuse(err, "remove it to begin anew; until the next update, an older state of the repository is then not recognised")
 	}
 	if u.Scratch, err = os.MkdirTemp(env.getenv("TMPDIR"), "sealyard-"); err != nil {
-		return fmt.Errorf("update %q: %w", o.file, err)
+		return fmt.Errorf("update %q: %w", file, err)
 	}
 	defer os.RemoveAll(u.Scratch)
 	root, config, record, err := attest.UpdateRoot(ctx, u)
 	if err != nil {
-		return advise(fmt.Errorf("update %q: %w", o.file, err), "nothing was changed; check --mirror and --root, or try again later")
+		return advise(fmt.Errorf("update %q: %w", file, err), "nothing was changed; check --mirror and --root, or try again later")
 	}
 	text, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := replace(o.file, root); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("update %q: %w", file, err)
+	}
+	if err := replace(file, root); err != nil {
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "%s as of %s from %s\n", o.file, record.Updated.Format(time.RFC3339), record.Mirror)
+	fmt.Fprintf(told, "%s as of %s from %s\n", file, record.Updated.Format(time.RFC3339), record.Mirror)
 	if config != nil {
-		name := filepath.Join(filepath.Dir(o.file), signingConfig)
+		name := filepath.Join(filepath.Dir(file), signingConfig)
 		if err := replace(name, config); err != nil {
 			return err
 		}
-		fmt.Fprintf(env.Stdout, "%s as of %s from %s\n", name, record.Updated.Format(time.RFC3339), record.Mirror)
+		fmt.Fprintf(told, "%s as of %s from %s\n", name, record.Updated.Format(time.RFC3339), record.Mirror)
 	}
-	return replace(o.file+recordSuffix, append(text, '\n')) // last: without it, the file's own date counts
+	return replace(file+recordSuffix, append(text, '\n')) // last: without it, the file's own date counts
 }
 
 // replace writes a file in one step.
@@ -120,6 +141,38 @@ func replace(name string, content []byte) error {
 		return fmt.Errorf("write %q: %w", name, errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
+}
+
+// keptRoot names the trusted root that is believed when none is named.
+func (e Env) keptRoot() (string, error) { return e.config(keptRoot) }
+
+// keptServices reads the services of the trust that this user keeps, after an update when that is a day old or not there: the
+// first time from the public instance, later from wherever it was updated before.
+func (s *session) keptServices(ctx context.Context) ([]byte, error) {
+	const tip = "give signing-config and trusted-root to sign with the services of your own files"
+	file, err := s.env.keptRoot()
+	if err != nil {
+		return nil, err
+	}
+	last, err := lastUpdate(file)
+	if err != nil {
+		return nil, hint.Misuse(err, "remove it to begin anew, or %s", tip)
+	}
+	if last == nil || s.now.Sub(last.Updated) > refreshAfter {
+		u := attest.RootUpdate{Mirror: attest.PublicMirror}
+		if last != nil {
+			u.Mirror, u.Root = last.Mirror, last.Metadata["root"]
+		}
+		fmt.Fprintf(s.log, "=> updating whom to trust from %s\n", report.Clean(u.Mirror))
+		if err := updateRoot(ctx, s.env, file, u, io.Discard); err != nil {
+			return nil, hint.Wrap(fmt.Errorf("%v", err), tip) // not a verdict about an image, whatever it is about the mirror
+		}
+	}
+	services := filepath.Join(filepath.Dir(file), signingConfig)
+	if _, err := os.Stat(services); errors.Is(err, os.ErrNotExist) {
+		return nil, hint.Misuse(fmt.Errorf("no signing config beside %q: its repository publishes none", file), tip)
+	}
+	return readFile(services)
 }
 
 // lastUpdate reads the record of the last update of a trusted root; nil when there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
@@ -24,9 +25,6 @@ func (s *session) trust(ctx context.Context) (*attest.Trust, error) {
 		}
 		o.PublicKeys = []attest.File{{Name: name, Data: pem}}
 	}
-	if o.TrustedRoots, err = s.roots(); err != nil {
-		return nil, err
-	}
 	who := attest.ExpectedIdentity{
 		SAN: s.in.one("certificate-identity"), SANPattern: s.in.one("certificate-identity-regexp"),
 		Issuer: s.in.one("certificate-oidc-issuer"), IssuerPattern: s.in.one("certificate-oidc-issuer-regexp"),
@@ -38,6 +36,11 @@ func (s *session) trust(ctx context.Context) (*attest.Trust, error) {
 	}
 	if len(o.PublicKeys) > 0 && len(o.Identities) > 0 {
 		return nil, hint.Misuse(errors.New("a key and an identity: either of them would be enough"), "a statement is signed by the one or the other; verify once with each")
+	}
+	if len(o.Identities) > 0 || len(s.in.all("trusted-root")) > 0 {
+		if o.TrustedRoots, err = s.roots(); err != nil {
+			return nil, err
+		}
 	}
 	return attest.LoadTrust(o)
 }
@@ -62,10 +65,30 @@ func (s *session) trustIn(signer attest.Signer, id attest.Identity) (*attest.Tru
 	return attest.LoadTrust(o)
 }
 
+// rootNames are the trusted roots that were named, else the one that trust update keeps for this user.
+func (s *session) rootNames() ([]string, error) {
+	if given := s.in.all("trusted-root"); len(given) > 0 {
+		return given, nil
+	}
+	kept, err := s.env.keptRoot()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(kept); errors.Is(err, os.ErrNotExist) {
+		return nil, hint.Misuse(errors.New("an identity needs a trusted root: the authorities that vouch for it"),
+			"run sealyard trust update once, for Sigstore's public instance, or give the trusted_root.json of another one with --trusted-root")
+	}
+	return []string{kept}, nil
+}
+
 // roots reads the trusted roots.
 func (s *session) roots() ([]attest.File, error) {
+	names, err := s.rootNames()
+	if err != nil {
+		return nil, err
+	}
 	var out []attest.File
-	for _, name := range s.in.all("trusted-root") {
+	for _, name := range names {
 		raw, err := readFile(name)
 		if err != nil {
 			return nil, err
