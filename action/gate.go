@@ -144,7 +144,7 @@ func (g *gate) prepare(ctx context.Context) error {
 		g.lose(unsignedFork + "; nothing is published")
 		extra["allowUnsigned"] = true
 	case g.signer == nil:
-		fmt.Fprintln(g.log, "=> nobody signs: this is a rehearsal, nothing is published (give a key, or a signing config in a job with an identity token)")
+		fmt.Fprintln(g.log, "=> nobody signs: this is a rehearsal, nothing is published (give a key, or the job permissions: id-token: write)")
 		extra["allowUnsigned"] = true
 	default:
 		if g.trusted, err = g.trustIn(g.signer, g.identity); err != nil {
