@@ -69,6 +69,7 @@ func offline() {
 
 // Each script tells one story through the real program; its head says what it shows.
 func TestScript(t *testing.T) {
+	t.Parallel() // its scripts begin after the tests that mostly wait
 	w, stack := shared(t), testkit.Tool(t, "sigstack")
 	at := map[testkit.Kind]string{}
 	for _, kind := range testkit.Kinds() {

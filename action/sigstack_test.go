@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -132,33 +133,55 @@ func TestSigstoreFaults(t *testing.T) {
 		}},
 	} {
 		t.Run(service.name, func(t *testing.T) {
-			t.Parallel()
-			s, ref := newJob(t, w, bin), registry+"/"+service.name+":1"
-			if out := s.build(t, filepath.Join(t.TempDir(), "e")); out.code != action.Allowed {
-				t.Fatalf("exit %d: %s", out.code, out.stderr)
-			}
-			for fault, want := range service.wants {
-				s.fault(t, service.name, fault)
-				out := s.build(t, filepath.Join(t.TempDir(), "e"), "--push", "--tag", ref, "--timeout", map[bool]string{true: "8s", false: "1m"}[strings.HasPrefix(fault, "slow")])
-				if lines := strings.Count(out.stderr, "sealyard: "); out.code != action.Failed || lines != 1 || !regexp.MustCompile("sealyard: .*(?:"+want+")").MatchString(out.stderr) {
-					t.Errorf("%s: exit %d, want one line that says %q:\n%s", fault, out.code, want, out.stderr)
-				}
-				if out := w.run(t.Context(), &bytes.Buffer{}, "inspect", ref); out.code != action.Failed {
-					t.Errorf("%s: there is a tag: %s", fault, out.stdout)
-				}
-			}
-			// A service that is only busy, or breaks off once, is asked again.
-			for _, fault := range []string{"429?times=1", "cut?times=1"} {
-				if service.name == "ctlog" { // which Fulcio asks
-					fault = "ok"
-				}
-				s.fault(t, service.name, fault)
-				if out := s.build(t, filepath.Join(t.TempDir(), "e"), "--push", "--tag", ref); out.code != action.Allowed {
-					t.Errorf("%s: exit %d: %s", fault, out.code, out.stderr)
-				}
-			}
+			sideBySide(t, service.wants, func(t *testing.T, fault, want string) {
+				s, kind := newJob(t, w, bin), strings.Fields(fault)[0]
+				s.bears(t, service.name, fault, want, registry+"/"+service.name+"-"+kind+":1")
+			})
 		})
 	}
+}
+
+// bears shows that a job fails with a fault of a service, publishes nothing, and does when the service is well again, or has that
+// fault only once.
+func (j *job) bears(t *testing.T, service, fault, want, ref string) {
+	t.Helper()
+	limit, after := "1m", map[string]string{"lie": "ok", "429": "429?times=1", "cut": "cut?times=1"}[fault]
+	if strings.HasPrefix(fault, "slow") {
+		limit = "8s"
+	}
+	build := func(limit string) outcome {
+		return j.build(t, filepath.Join(t.TempDir(), "e"), "--push", "--tag", ref, "--timeout", limit)
+	}
+	if fault == "lie" { // with what it said before
+		if out := j.build(t, filepath.Join(t.TempDir(), "e")); out.code != action.Allowed {
+			t.Fatalf("exit %d: %s", out.code, out.stderr)
+		}
+	}
+	j.fault(t, service, fault)
+	out := build(limit)
+	if lines := strings.Count(out.stderr, "sealyard: "); out.code != action.Failed || lines != 1 || !regexp.MustCompile("sealyard: .*(?:"+want+")").MatchString(out.stderr) {
+		t.Errorf("exit %d, want one line that says %q:\n%s", out.code, want, out.stderr)
+	}
+	if out := j.run(t.Context(), &bytes.Buffer{}, "inspect", ref); out.code != action.Failed {
+		t.Errorf("there is a tag: %s", out.stdout)
+	}
+	if after == "" {
+		return
+	}
+	j.fault(t, service, after)
+	if out := build(limit); out.code != action.Allowed {
+		t.Errorf("%s: exit %d: %s", after, out.code, out.stderr)
+	}
+}
+
+// sideBySide runs a subtest for each case, all at once: they wait, which needs none of the places that parallel tests share.
+func sideBySide[T any](t *testing.T, cases map[string]T, test func(t *testing.T, name string, c T)) {
+	t.Helper()
+	var all sync.WaitGroup
+	for name, c := range cases {
+		all.Go(func() { t.Run(name, func(t *testing.T) { test(t, name, c) }) })
+	}
+	all.Wait()
 }
 
 // R50: an entry whose answer was lost is found again, or signed again, in a log of either version: nothing is lost and nothing fails.
