@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,8 +15,15 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	environ := os.Environ()
+	for _, v := range environ {
+		if action.Secret(v) { // what this program starts inherits the rest
+			name, _, _ := strings.Cut(v, "=")
+			os.Unsetenv(name)
+		}
+	}
 	os.Exit(action.Main(ctx, action.Env{
-		Args: os.Args, Environ: os.Environ(), Now: time.Now,
+		Args: os.Args, Environ: environ, Now: time.Now,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}))
 }

@@ -28,8 +28,11 @@ type event struct {
 
 // event reads what the runner says about the event. Outside of GitHub there is none.
 func (s *session) event() (event, error) {
+	if !s.onGitHub() {
+		return event{}, nil
+	}
 	e := event{name: s.env.getenv("GITHUB_EVENT_NAME")}
-	if !s.onGitHub() || !strings.HasPrefix(e.name, "pull_request") && e.name != "workflow_run" {
+	if !strings.HasPrefix(e.name, "pull_request") && e.name != "workflow_run" {
 		return e, nil
 	}
 	raw, err := readUpTo(s.env.getenv("GITHUB_EVENT_PATH"), maxEvent)
@@ -67,9 +70,17 @@ func (s *session) event() (event, error) {
 // fork reports whether a job was started for a pull request from a fork, as one without secrets and identity.
 func (e event) fork() bool { return e.foreign && !e.privileged() }
 
-// privileged reports whether the job has secrets and an identity although somebody else may have proposed the code.
+// privileged reports whether the job has secrets and an identity although somebody else may have proposed the code. Of other events than
+// these, anybody may be the cause: a comment on a pull request is one.
 func (e event) privileged() bool {
-	return e.name == "pull_request_target" || e.name == "workflow_run" && e.foreign
+	switch e.name {
+	case "workflow_run":
+		return e.foreign
+	case "", "push", "create", "release", "schedule", "workflow_dispatch", "repository_dispatch", "merge_group", "deployment",
+		"pull_request", "pull_request_review", "pull_request_review_comment": // by who may write, or without secrets
+		return false
+	}
+	return true
 }
 
 // ownHead refuses to build anything but the commit that the workflow runs for, where the job is more trusted than whoever proposed the
@@ -81,7 +92,11 @@ func (s *session) ownHead(e event, plan build.Plan) error {
 	}
 	contexts := []string{plan.Context}
 	if plan.File != "" {
-		contexts = append(contexts, filepath.Dir(plan.File))
+		file, err := filepath.EvalSymlinks(plan.File)
+		if err != nil {
+			return hint.Misuse(fmt.Errorf("Dockerfile %q: %w", plan.File, err), "check the path")
+		}
+		contexts = append(contexts, filepath.Dir(file))
 	}
 	for _, c := range plan.BuildContexts {
 		if !strings.HasPrefix(c, "docker-image://") && !strings.HasPrefix(c, "oci-layout://") {
@@ -104,14 +119,20 @@ var commitForm = regexp.MustCompile(`\A([0-9a-f]{40}|[0-9a-f]{64})\z`)
 // cannot be told. It asks no git, which may not be there.
 func commitOf(context string) string {
 	if info, err := os.Stat(context); err != nil || !info.IsDir() {
-		_, fragment, _ := strings.Cut(context, "#")
+		address, fragment, _ := strings.Cut(context, "#")
+		if !strings.HasSuffix(address, ".git") { // what else is fetched need not be a commit at all
+			return ""
+		}
 		commit, _, _ := strings.Cut(fragment, ":")
 		if !commitForm.MatchString(commit) {
 			return ""
 		}
 		return commit
 	}
-	dir, err := filepath.Abs(context)
+	dir, err := filepath.EvalSymlinks(context)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return ""
 	}

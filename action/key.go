@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -139,13 +141,10 @@ func (s *session) secret(ctx context.Context, name string) (map[string][]byte, e
 		return nil, hint.Misuse(errors.New("kubectl, which reads the Secret, is not in PATH"), "install kubectl, or give the key as a file or env://NAME")
 	}
 	cmd := exec.CommandContext(ctx, kubectl, "get", "secret", "--namespace", parts[1], parts[2], "--output", "json")
-	for _, kv := range s.env.Environ {
-		if v, _, _ := strings.Cut(kv, "="); v != tokenBearer && v != tokenURL && v != tokenWord && v != keyPassword && v != tokenPIN {
-			cmd.Env = append(cmd.Env, kv)
-		}
-	}
-	var out, why bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &why
+	cmd.Env = slices.DeleteFunc(slices.Clone(s.env.Environ), Secret)
+	cmd.WaitDelay = time.Second // programs that kubectl starts, to log in, may hold its output open for longer
+	out, why := &limited{left: maxFile}, &limited{left: maxFile}
+	cmd.Stdout, cmd.Stderr = out, why
 	if err := cmd.Run(); err != nil {
 		return nil, hint.Wrap(fmt.Errorf("kubectl: %w: %.300q", err, strings.TrimSpace(why.String())), "see that kubectl get secret works here")
 	}
@@ -156,4 +155,25 @@ func (s *session) secret(ctx context.Context, name string) (map[string][]byte, e
 		return nil, fmt.Errorf("kubectl: %w", err)
 	}
 	return answer.Data, nil
+}
+
+// limited keeps what is written to it, up to a size.
+type limited struct {
+	bytes.Buffer
+	left int
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(b []byte) (int, error) {
+	if l.left -= len(b); l.left < 0 {
+		return 0, errors.New("too long an answer")
+	}
+	return l.Buffer.Write(b)
+}
+
+// Secret reports whether a NAME=value of the environment is for this program alone: the job's identity, passwords, and the inputs of a
+// step. No program that it starts needs one (T10).
+func Secret(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return strings.HasPrefix(name, "INPUT_") || slices.Contains([]string{tokenBearer, tokenURL, tokenWord, keyPassword, tokenPIN}, name)
 }

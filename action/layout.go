@@ -100,7 +100,7 @@ func (h *heldTo) hold(ctx context.Context, s *session, a auditor, u *unsealed) e
 
 // unlike denies because the image was not made as the layout says, whatever the policy says.
 func unlike(d policy.Decision, why error) policy.Decision {
-	d.Allowed = false
+	d.Allowed, d.Levels = false, nil
 	d.Denials = append(slices.Clone(d.Denials), policy.Finding{
 		Rule: layoutRule, Bundle: sealBundle, Title: "The image was not made as the layout says", Severity: policy.SeverityCritical, Message: why.Error(),
 		Solution: "build it with links, by those whom the layout names; or have its owners sign a layout that fits",

@@ -158,7 +158,7 @@ func (s *session) keptServices(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, hint.Misuse(err, "remove it to begin anew, or %s", tip)
 	}
-	if last == nil || s.now.Sub(last.Updated) > refreshAfter {
+	if last == nil || s.now.Sub(last.Updated) > refreshAfter || last.Updated.After(s.now) {
 		u := attest.RootUpdate{Mirror: attest.PublicMirror}
 		if last != nil {
 			u.Mirror, u.Root = last.Mirror, last.Metadata["root"]

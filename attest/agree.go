@@ -69,6 +69,9 @@ func agree(predicateType string, predicate []byte, id Identity) error {
 	case predicateProvenance02:
 		return agree02(predicate, id)
 	default:
+		if strings.HasPrefix(predicateType, "https://slsa.dev/provenance/") {
+			return fmt.Errorf("provenance %q cannot be compared with a certificate", predicateType)
+		}
 		return nil
 	}
 	var p saying

@@ -79,7 +79,7 @@ func (s step) taken(links []Verified) ([]taken, error) {
 		if i < 0 {
 			i, all = len(all), append(all, taken{l, map[string]bool{}})
 		}
-		all[i].signers[v.signer.Issuer+" "+v.signer.ID] = true
+		all[i].signers[v.signer.ID] = true // as lets knows them: one name under two issuers is one functionary
 	}
 	most := 0
 	for _, t := range all {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -23,9 +24,8 @@ func IsPKCS11(uri string) bool { return strings.HasPrefix(uri, "pkcs11:") }
 
 // OpenKey opens a key that stays where it is and signs there, by the URI that cosign has for it: awskms://, azurekms://, gcpkms://,
 // hashivault://, NAME:// of a program sigstore-kms-NAME in PATH that speaks Sigstore's plugin protocol, or pkcs11:. Where the service is
-// and who asks it say the environment and files of its own tools. pin is asked
-// for PKCS#11 only. It uses the network to fetch the public key;
-// ctx ends that, and each signature has the context of its own.
+// and who asks it say the environment and files of its own tools. pin is asked for PKCS#11 only. A service is asked for the
+// public key at once, which ctx ends; each signature has the context of its own.
 func OpenKey(ctx context.Context, uri string, pin func() ([]byte, error)) (*Key, error) {
 	if IsPKCS11(uri) {
 		if strings.Contains(uri, "pin-value=") || strings.Contains(uri, "pin-source=") {
@@ -47,13 +47,19 @@ func OpenKey(ctx context.Context, uri string, pin func() ([]byte, error)) (*Key,
 	return k, nil
 }
 
+// scheme is what a program in PATH may be named after: with a slash in it, one elsewhere would run.
+var scheme = regexp.MustCompile(`\A[a-z0-9][a-z0-9-]*://`)
+
 func openKMS(ctx context.Context, uri string, hash crypto.Hash) (*Key, error) {
+	if !scheme.MatchString(uri) {
+		return nil, hint.Misuse(fmt.Errorf("key %q: not a reference of any kind", uri), "it is a file, env://NAME, k8s://NAMESPACE/NAME, or SERVICE://KEY")
+	}
 	sv, err := within(ctx, func() (kms.SignerVerifier, error) { return kms.Get(ctx, uri, hash) })
 	var unknown *kms.ProviderNotFoundError
-	switch scheme, _, _ := strings.Cut(uri, "://"); {
+	switch service, _, _ := strings.Cut(uri, "://"); {
 	case errors.As(err, &unknown):
-		return nil, hint.Misuse(fmt.Errorf("key %q: nothing here knows what %s:// is", uri, scheme),
-			"it is a file, env://, k8s://, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:; else put the program sigstore-kms-%s in PATH", scheme)
+		return nil, hint.Misuse(fmt.Errorf("key %q: nothing here knows what %s:// is", uri, service),
+			"it is a file, env://, k8s://, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:; else put the program sigstore-kms-%s in PATH", service)
 	case err != nil:
 		return nil, hint.Wrap(oneLine{fmt.Errorf("key %q: %w", uri, err)}, "check the reference, and the address and credentials that the service's own tools take from the environment")
 	}
