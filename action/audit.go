@@ -59,7 +59,7 @@ func runAudit(ctx context.Context, env Env, in values, named []string) (err erro
 	a := &audit{session: newSession(env, in, "audit")}
 	defer func() {
 		if err != nil && !errors.Is(err, errDenied) {
-			err = redacted{err, report.Redact(err.Error(), a.secrets())}
+			err = reworded{err, report.Redact(err.Error(), a.secrets())}
 		}
 	}()
 	part, err := a.prepare(ctx)

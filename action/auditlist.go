@@ -38,7 +38,7 @@ func parseShard(s string) (shard, error) {
 	i, errI := strconv.ParseUint(before, 10, 32)
 	n, errN := strconv.ParseUint(after, 10, 32)
 	if errI != nil || errN != nil || i < 1 || i > n {
-		return shard{}, hint.Misuse(fmt.Errorf("input shard: %q", s), "write it as i/n, from 1/n to n/n: 2/8 is the second of eight parts")
+		return shard{}, hint.Misuse(fmt.Errorf("--shard: %q", s), "write it as i/n, from 1/n to n/n: 2/8 is the second of eight parts")
 	}
 	return shard{i, n}, nil
 }
@@ -51,13 +51,15 @@ func (s shard) has(target string) bool {
 
 // targets are the images to audit, each once, in the order they were named.
 type targets struct {
-	list []string
-	seen map[string]bool
-	bad  []string // what cannot be one, and why
+	list  []string
+	seen  map[string]bool
+	again int      // how often one was named before
+	bad   []string // what cannot be one, and why
 }
 
 func (t *targets) add(target string) error {
 	if t.seen[target] {
+		t.again++
 		return nil
 	}
 	if len(t.list) >= maxTargets {
@@ -86,9 +88,17 @@ func checkTarget(target string) error {
 	return err
 }
 
-// local reports whether a target can only be a file or directory.
+// local reports whether a target can only be a file or directory: by how it begins or, where it names no registry, how it ends.
 func local(target string) bool {
-	return strings.HasPrefix(target, ".") || strings.HasPrefix(target, "/")
+	if strings.HasPrefix(target, ".") || strings.HasPrefix(target, "/") {
+		return true
+	}
+	host, _, deep := strings.Cut(target, "/")
+	if strings.ContainsAny(target, ":@") || deep && (strings.Contains(host, ".") || host == "localhost") {
+		return false
+	}
+	end := filepath.Ext(target)
+	return end != "" && !deep || slices.Contains([]string{".txt", ".json", ".jsonl", ".tar", ".gz", ".tgz"}, end)
 }
 
 // targets reads every source of images and the targets named one by one.
@@ -115,10 +125,13 @@ func (s *session) targets(ctx context.Context, remote *oci.Remote, named []strin
 		fmt.Fprintln(s.env.Stderr, report.Clean(bad))
 	}
 	if len(t.bad) > 0 {
-		return nil, hint.Misuse(fmt.Errorf("%d lines name no image", len(t.bad)), "one image each line: a reference, a directory, or a tar; # begins a comment")
+		return nil, hint.Misuse(fmt.Errorf("no image is named in %s", report.Plural(len(t.bad), "line")), "one image each line: a reference, a directory, or a tar; # begins a comment")
+	}
+	if t.again > 0 {
+		fmt.Fprintf(s.env.Stderr, "named more than once: %s left out\n", report.Plural(t.again, "repetition"))
 	}
 	if len(t.list) == 0 {
-		return nil, hint.Misuse(errors.New("no image to audit"), "name images, or a list, a directory or a repository of them with images")
+		return nil, hint.Misuse(errors.New("no image to audit"), "name images, or a list, a directory or a repository of them with --images")
 	}
 	return t.list, nil
 }
@@ -140,7 +153,7 @@ func (s *session) source(ctx context.Context, remote *oci.Remote, t *targets, na
 		defer f.Close()
 		return t.read(name, f)
 	case local(name) || !errors.Is(err, os.ErrNotExist):
-		return hint.Misuse(fmt.Errorf("input images: %w", err), "name a file with one image each line, a directory of images, or a repository")
+		return hint.Misuse(fmt.Errorf("--images: %q: %w", name, errors.Unwrap(err)), "check the path, which is relative to the working directory; or name a file with one image each line, a directory of images, or a repository")
 	}
 	return s.repository(ctx, remote, t, name)
 }
@@ -212,7 +225,7 @@ func (s *session) repository(ctx context.Context, remote *oci.Remote, t *targets
 		return fmt.Errorf("list the tags of %q: %w", name, err)
 	}
 	if left > 0 {
-		fmt.Fprintf(s.env.Stderr, "left out: %d tags of %s that hold what is attached to images (sha256-...)\n", left, report.Clean(name))
+		fmt.Fprintf(s.env.Stderr, "left out: %s of %s for what is attached to images (sha256-...)\n", report.Plural(left, "tag"), report.Clean(name))
 	}
 	for _, tag := range tags {
 		if err := t.add(name + ":" + tag); err != nil {

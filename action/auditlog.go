@@ -28,7 +28,7 @@ type auditLog struct {
 func openAuditLog(name, basis string) (*auditLog, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, hint.Misuse(fmt.Errorf("input output: %w", err), "name a file that can be written")
+		return nil, hint.Misuse(fmt.Errorf("--output: %w", err), "name a file that can be written")
 	}
 	l := &auditLog{out: f, done: map[string]report.AuditLine{}}
 	if err := l.resume(f, basis); err != nil {
@@ -40,7 +40,7 @@ func openAuditLog(name, basis string) (*auditLog, error) {
 func (l *auditLog) resume(f *os.File, basis string) error {
 	name := f.Name()
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return hint.Misuse(fmt.Errorf("results %q: another audit writes them (%w)", name, err), "give each audit an output of its own")
+		return hint.Misuse(fmt.Errorf("results %q: another audit writes them (%w)", name, err), "give each audit an --output of its own")
 	}
 	r := bufio.NewReaderSize(f, 64<<10)
 	whole := int64(0) // bytes of the lines that are whole
@@ -53,7 +53,7 @@ func (l *auditLog) resume(f *os.File, basis string) error {
 			return nil
 		}
 		if err != nil {
-			return hint.Misuse(fmt.Errorf("results %q, line %d: %w", name, n, err), "name another output")
+			return hint.Misuse(fmt.Errorf("results %q, line %d: %w", name, n, err), "name another --output")
 		}
 		whole += int64(len(raw))
 		if err := l.take(raw, basis); err != nil {
@@ -66,10 +66,10 @@ func (l *auditLog) resume(f *os.File, basis string) error {
 func (l *auditLog) take(raw []byte, basis string) error {
 	var line report.AuditLine
 	if err := json.Unmarshal(raw, &line); err != nil || line.Target == "" || line.Basis == "" {
-		return hint.Misuse(errors.New("it is no result of an audit"), "name another output: this file is something else")
+		return hint.Misuse(errors.New("it is no result of an audit"), "name another --output: this file is something else")
 	}
 	if line.Basis != basis {
-		return hint.Misuse(errors.New("it rests on other keys, identities or policies"), "name another output, or go on with what the first run was given")
+		return hint.Misuse(errors.New("it rests on other keys, identities or policies"), "name another --output, or go on with what the first run was given")
 	}
 	delete(l.done, line.Target)
 	if line.Verdict != report.VerdictAllowed && line.Verdict != report.VerdictDenied {

@@ -23,13 +23,16 @@ func (s *session) bundleFile(target string) (file, artifact string, err error) {
 	bundle, subject := s.in.one("bundle"), s.in.one("subject")
 	switch {
 	case bundle != "" && subject != "":
-		return "", "", hint.Misuse(errors.New("both bundle and subject: either names the other half"), "write FILE --subject ARTIFACT, or ARTIFACT --bundle FILE")
+		return "", "", hint.Misuse(errors.New("both --bundle and --subject: either names the other half"), "write FILE --subject ARTIFACT, or ARTIFACT --bundle FILE")
 	case bundle != "":
 		file, artifact = bundle, target
 	case looksLikeJSON(target):
 		file, artifact = target, subject
 	case subject != "" || len(s.in.all("predicate-type")) > 0:
-		return "", "", hint.Misuse(fmt.Errorf("%q is no file of bundles, and subject and predicate-type are for those", target), "of an image every claim is verified; leave them out")
+		if _, err := os.Stat(target); errors.Is(err, os.ErrNotExist) {
+			return "", "", hint.Misuse(fmt.Errorf("no such file: %q; --subject and --predicate-type are for a file of bundles", target), "check the path, or of an image leave them out")
+		}
+		return "", "", hint.Misuse(fmt.Errorf("%q is no file of bundles, and --subject and --predicate-type are for those", target), "of an image every claim is verified; leave them out")
 	default:
 		return "", "", nil
 	}
@@ -38,7 +41,7 @@ func (s *session) bundleFile(target string) (file, artifact string, err error) {
 	}
 	for _, name := range []string{"policy", "policy-data", "expect-image", "vsa", "svr", "verifier-id", "summary-key", "db", "layout", "layout-key"} {
 		if len(s.in.all(name)) > 0 {
-			return "", "", hint.Misuse(fmt.Errorf("input %s has no meaning for a file of bundles: nothing is decided about it", name), "leave it out, or verify the image")
+			return "", "", hint.Misuse(fmt.Errorf("--%s has no meaning for a file of bundles: nothing is decided about it", name), "leave it out, or verify the image")
 		}
 	}
 	return file, artifact, nil

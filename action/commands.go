@@ -1,14 +1,17 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
@@ -34,16 +37,48 @@ func commands(env Env) *cobra.Command {
 		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env), publishCommand(env),
 		policyCommand(env), dbCommand(env), keyCommand(env), layoutCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
+	strict(root)
 	return root
 }
 
-// nearestFlag says what a mistyped flag may have meant, else where the flags are listed.
+// strict makes the commands that cobra adds refuse what they do not know, as ours do.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				of, rest, err := root.Find(args)
+				if err != nil {
+					return err
+				}
+				return unknownCommand(of, rest)
+			}
+		case "completion":
+			c.Args, c.RunE = unknownCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+			for _, shell := range c.Commands() {
+				shell.Args = exactly()
+			}
+		}
+	}
+}
+
+// nearestFlag says what a mistyped flag may have meant, else where the flags are listed. Other programs call the format of a report --json
+// or --output.
 func nearestFlag(cmd *cobra.Command, err error) string {
 	var typo *pflag.NotExistError
 	if errors.As(err, &typo) {
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := hint.Nearest(typo.GetSpecifiedName(), names); near != "" {
+		name, names := typo.GetSpecifiedName(), []string{}
+		if cmd.Flags().Lookup("format") != nil && slices.Contains([]string{"json", "output", "o"}, name) {
+			return "did you mean --format json?"
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := hint.Nearest(name, names); near != "" {
 			return fmt.Sprintf("did you mean --%s?", near)
 		}
 	}
@@ -81,7 +116,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 			}
 		}
 		if len(args) < least || len(args) > len(names) {
-			return hint.Misuse(fmt.Errorf("%s takes %s, got %d arguments", cmd.CommandPath(), strings.Join(names, " "), len(args)),
+			return hint.Misuse(fmt.Errorf("%s takes %s, got %s", cmd.CommandPath(), cmp.Or(strings.Join(names, " "), "no arguments"), report.Plural(len(args), "argument")),
 				"run %s --help", cmd.CommandPath())
 		}
 		return nil
@@ -111,7 +146,7 @@ func bounded(ctx context.Context, in values, work func(context.Context) error) e
 	defer cancel()
 	err = work(ctx)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return hint.Wrap(fmt.Errorf("the run took longer than %s: %w", limit, err), "give more time with timeout")
+		return hint.Wrap(fmt.Errorf("the run took longer than %s: %w", limit, err), "give more time with --timeout")
 	}
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("interrupted: %w", err)
@@ -213,10 +248,10 @@ func actionCommand(env Env) *cobra.Command {
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := fromRunner(env.Environ, "build")
-			if err != nil {
-				return err
+			if err == nil {
+				err = bounded(cmd.Context(), in, func(ctx context.Context) error { return runBuild(ctx, env, in, true) })
 			}
-			return bounded(cmd.Context(), in, func(ctx context.Context) error { return runBuild(ctx, env, in, true) })
+			return asInputs(err)
 		},
 	}
 }

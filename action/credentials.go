@@ -42,7 +42,7 @@ func (s *session) login(ref string) (forget func(), err error) {
 		return forget, nil
 	}
 	if user == "" || password == "" || ref == "" {
-		return forget, hint.Misuse(errors.New("registry-username and registry-password belong together, with a reference that names the registry"), "give both, and tags")
+		return forget, hint.Misuse(errors.New("--registry-username and --registry-password belong together, with a reference that names the registry"), "give both, and when building a --tag")
 	}
 	parsed, err := oci.ParseReference(ref)
 	if err != nil {
@@ -93,7 +93,7 @@ func dockerConfigFile(dir string) (map[string]any, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(raw, &config); err != nil {
-		return nil, hint.Misuse(fmt.Errorf("docker configuration %q: %w", name, err), "mend the file, or name another directory with docker-config")
+		return nil, hint.Misuse(fmt.Errorf("docker configuration %q: %w", name, err), "mend the file, or name another directory with --docker-config")
 	}
 	return config, nil
 }

@@ -24,6 +24,9 @@ import (
 // finish tells what came of a run, whatever that is, and turns a denial into the error that becomes its exit code.
 func (s *session) finish(err error) error {
 	r := &s.report
+	if s.asAction {
+		err = asInputs(err)
+	}
 	if err != nil {
 		r.Err, r.Hint = err.Error(), hint.Of(err)
 		if exitCode(err) == Denied {
@@ -38,7 +41,7 @@ func (s *session) finish(err error) error {
 	}
 	switch {
 	case err != nil:
-		return redacted{err, report.Redact(err.Error(), s.secrets())}
+		return reworded{err, report.Redact(err.Error(), s.secrets())}
 	case !r.Decided:
 		return errors.New("no decision was reached")
 	case r.Decision.Allowed, r.Mode == report.ModeWarn && !sealBroken(r.Decision):
@@ -48,14 +51,14 @@ func (s *session) finish(err error) error {
 	}
 }
 
-// redacted is an error whose text shows no secret (T38).
-type redacted struct {
+// reworded is an error in other words: without a secret (T38), or for those who give inputs and not flags.
+type reworded struct {
 	error
 	text string
 }
 
-func (r redacted) Error() string { return r.text }
-func (r redacted) Unwrap() error { return r.error }
+func (r reworded) Error() string { return r.text }
+func (r reworded) Unwrap() error { return r.error }
 
 // render writes the report in every form that was asked for.
 func (s *session) render() error {
@@ -208,7 +211,7 @@ func summarize(r scan.Report) string {
 			known++
 		}
 	}
-	text := fmt.Sprintf("%d platforms, %d packages, %d vulnerabilities", len(r.Platforms), packages, vulns)
+	text := report.Plural(len(r.Platforms), "platform") + ", " + report.Plural(packages, "package") + ", " + report.Plural(vulns, "vulnerability")
 	if known > 0 {
 		text += fmt.Sprintf(" (packages of %d known from an earlier scan of the same layers)", known)
 	}

@@ -114,7 +114,7 @@ func TestForeignAttestations(t *testing.T) {
 	}
 	has(run("inspect", ref), action.Allowed, "unsigned, by BuildKit", "legacy cosign signature, not read", "legacy cosign attestation, not read", "https://example.com/p")
 	has(run("inspect", ref, "--format", "json"), action.Allowed, `"kind": "cosign-signature"`, `"kind": "buildkit"`)
-	has(run("verify", ref, "--key", w.public()), action.Denied, "there are 2 unsigned BuildKit attestations and 2 legacy cosign signatures and attestations, which prove nothing here")
+	has(run("verify", ref, "--key", w.public()), action.Denied, "there are 2 unsigned BuildKit attestations and 2 legacy cosign attachments, which prove nothing here")
 	// What is verified is not told about what is not needed.
 	out := w.must(t, "verify", string(w.sealed), "--key", w.public())
 	if strings.Contains(out.stdout+out.stderr, "BuildKit attestation") {

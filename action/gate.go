@@ -264,7 +264,7 @@ func (g *gate) seal(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d statements", n), g.parcel().audit(ctx, g.dir, g.image.Digest)
+	return report.Plural(n, "statement"), g.parcel().audit(ctx, g.dir, g.image.Digest)
 }
 
 // keepRoots keeps the trusted roots in the evidence that the gate checks its signatures against.
@@ -276,21 +276,24 @@ func (g *gate) keepRoots() error {
 	return g.stage.trustedRoots(names)
 }
 
-// verifyHint is the line that checks what this run sealed, where the user is. What was signed as trust update keeps it needs no file.
+// verifyHint is the line that checks what this run sealed, for pasting where this run was: with the files that were named to it.
 func (g *gate) verifyHint(target string) string {
-	root := ""
-	if len(g.in.all("trusted-root")) > 0 {
-		root = keptRoot
+	line := g.verifyLine(target, g.in.all("trusted-root")...)
+	for _, name := range []string{"plain-http", "docker-config"} {
+		for _, v := range g.in.all(name) {
+			line += " --" + name + " " + shellWord(v)
+		}
 	}
-	return g.verifyLine(target, root)
+	return line
 }
 
-// verifyLine is the command that checks what this run sealed, with a trusted root file or, if that is "", the kept one.
-func (g *gate) verifyLine(target, root string) string {
+// verifyLine is the command that checks what this run sealed, with trusted root files or, if there are none, the kept one.
+func (g *gate) verifyLine(target string, roots ...string) string {
+	target = shellWord(target)
 	if g.identity.Kind == attest.KindKeyless {
 		line := "sealyard verify " + target
-		if root != "" {
-			line += " --trusted-root " + root
+		for _, root := range roots {
+			line += " --trusted-root " + shellWord(root)
 		}
 		line += " --certificate-identity " + shellWord(g.identity.ID) + " --certificate-oidc-issuer " + shellWord(g.identity.Issuer)
 		if g.unlogged {
@@ -304,7 +307,7 @@ func (g *gate) verifyLine(target, root string) string {
 	} else if remote(g.in.one("key")) || strings.HasPrefix(g.in.one("key"), inCluster) {
 		public = g.in.one("key") // which gives out its public half
 	}
-	return "sealyard verify " + target + " --key " + public
+	return "sealyard verify " + target + " --key " + shellWord(public)
 }
 
 // advise adds a hint to an error that has none.

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -23,11 +23,11 @@ func (g *gate) storable() error {
 	case !g.in.on("push-to-github") || g.event.fork():
 		return nil
 	case !g.in.on("push"):
-		return hint.Misuse(errors.New("push-to-github without push"), "publish the image as well: attestations are of what others can get")
+		return hint.Misuse(errors.New("--push-to-github without --push"), "publish the image as well: attestations are of what others can get")
 	case g.in.one("github-token") == "":
-		return hint.Misuse(errors.New("push-to-github without github-token"), "give github-token: ${{ github.token }}, and the job permissions: attestations: write")
+		return hint.Misuse(errors.New("--push-to-github without --github-token"), "give --github-token, in a workflow ${{ github.token }}, and the job permissions: attestations: write")
 	case g.identity.Workflow.Repository == "":
-		return hint.Misuse(errors.New("push-to-github, and no workflow of a repository signs"), "sign keyless")
+		return hint.Misuse(errors.New("--push-to-github, and no workflow of a repository signs"), "sign keyless")
 	}
 	return nil
 }
@@ -56,5 +56,5 @@ func (g *gate) store(ctx context.Context) (string, error) {
 	if err := group.Wait(); err != nil {
 		return "", advise(err, "the image is published; only GitHub's store lacks some of its attestations")
 	}
-	return fmt.Sprintf("%d attestations of %s", len(seen), name), nil
+	return report.Plural(len(seen), "attestation") + " of " + name, nil
 }

@@ -171,25 +171,25 @@ func reportInputs() []input {
 // refusedInputs are the inputs of docker/build-push-action and anchore/scan-action that have no place here.
 func refusedInputs() []input {
 	row := func(name, instead string) input { return input{name: name, on: "build scan", instead: instead} }
-	const layout = "the OCI layout in evidence-path"
+	const layout = "the OCI layout in --evidence-path"
 	return []input{
 		{name: "load", kind: boolean, on: "build scan", instead: "use " + layout},
-		{name: "outputs", alias: "output", on: "build scan", instead: "use push, or " + layout},
+		{name: "outputs", alias: "output", on: "build scan", instead: "for a report in JSON use --format json; the image is " + layout + ", and --push publishes it"},
 		row("attests", "provenance and SBOMs are always made and signed"),
-		row("builder", "use buildkit-host: the address of a BuildKit"),
+		row("builder", "use --buildkit-host: the address of a BuildKit"),
 		row("call", "use docker buildx build --call"),
 		row("sbom", "SPDX and CycloneDX are always made, per platform"),
 		row("image", "use the command sealyard scan REFERENCE"),
 		row("path", "sealyard looks at images, not source trees"),
-		row("fail-build", "use mode: warn"),
-		row("output-format", "use evidence-path: every format is written there at once"),
-		row("output-file", "use sarif-file"),
+		row("fail-build", "use --mode warn"),
+		row("output-format", "use --evidence-path: every format is written there at once"),
+		row("output-file", "use --sarif-file"),
 		row("add-cpes-if-none", "packages are matched by their ecosystem"),
 		row("by-cve", "findings carry their aliases"),
 		row("grype-version", "use a release of sealyard: the scanner is built in"),
-		row("vex", "use policy-data"),
-		row("config", "use policy-data"),
-		row("cache-db", "use db: keep that directory with your cache step"),
+		row("vex", "use --policy-data"),
+		row("config", "use --policy-data"),
+		row("cache-db", "use --db: keep that directory with your cache step"),
 	}
 }
 
@@ -200,17 +200,17 @@ func cosignInputs() []input {
 	flag := func(name, instead string) input { return input{name: name, kind: boolean, on: on, instead: instead} }
 	const workflow = "certificate-github-workflow-"
 	return []input{
-		row(workflow+"repository", "use repo: OWNER/NAME"),
-		row(workflow+"ref", "use ref: refs/heads/BRANCH or refs/tags/TAG"),
-		row(workflow+"trigger", "use event"),
-		row(workflow+"name", "use workflow: .github/workflows/FILE.yml; the name in that file is anybody's choice"),
+		row(workflow+"repository", "use --repo OWNER/NAME"),
+		row(workflow+"ref", "use --ref refs/heads/BRANCH or refs/tags/TAG"),
+		row(workflow+"trigger", "use --event"),
+		row(workflow+"name", "use --workflow .github/workflows/FILE.yml; the name in that file is anybody's choice"),
 		row(workflow+"sha", "let a policy compare the commit: input.claims[_].signer.workflow.commit"),
 		row("certificate", "a bundle brings its certificate"),
-		row("certificate-chain", "use trusted-root: a file that names the certificate authority"),
-		row("ca-roots", "use trusted-root: a file that names the certificate authority"),
-		row("rekor-url", "use trusted-root: a file that names the logs; nothing is asked of them"),
-		row("signature", "use bundle: a signature alone says neither who signed nor when"),
-		row("type", "use predicate-type with the whole URI, such as https://slsa.dev/provenance/v1"),
+		row("certificate-chain", "use --trusted-root: a file that names the certificate authority"),
+		row("ca-roots", "use --trusted-root: a file that names the certificate authority"),
+		row("rekor-url", "use --trusted-root: a file that names the logs; nothing is asked of them"),
+		row("signature", "use --bundle: a signature alone says neither who signed nor when"),
+		row("type", "use --predicate-type with the whole URI, such as https://slsa.dev/provenance/v1"),
 		flag("insecure-ignore-tlog", "a key needs no log; what a trusted root has an authority for is always demanded"),
 		flag("insecure-ignore-sct", "what a trusted root has an authority for is always demanded"),
 		flag("use-signed-timestamps", "leave it out: timestamps are always used"),
@@ -239,7 +239,7 @@ func (in input) split(s string) []string {
 // check refuses what no input may hold: control characters, line breaks where one value is expected (T1), and words it does not know.
 func (in input) check(value string) error {
 	if in.words != "" && value != "" && !slices.Contains(strings.Fields(in.words), value) {
-		return fmt.Errorf("input %s: %q is none of %s", in.name, value, strings.ReplaceAll(in.words, " ", ", "))
+		return fmt.Errorf("%q is none of %s", value, strings.ReplaceAll(in.words, " ", ", "))
 	}
 	for _, r := range value {
 		multi := in.kind == list || in.kind == csv || in.secret
@@ -247,7 +247,7 @@ func (in input) check(value string) error {
 			continue
 		}
 		if r < ' ' || r == 0x7f {
-			return fmt.Errorf("input %q holds the control character %q", in.name, r)
+			return fmt.Errorf("it holds the control character %q", r)
 		}
 	}
 	return nil

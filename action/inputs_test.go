@@ -63,7 +63,7 @@ inputs:
 		fmt.Fprintf(&b, "  %s:\n", in.name)
 		switch {
 		case in.instead != "":
-			fmt.Fprintf(&b, "    description: %q\n    deprecationMessage: %q\n", "not supported: "+in.instead, "not supported: "+in.instead)
+			fmt.Fprintf(&b, "    description: %q\n    deprecationMessage: %q\n", "not supported: "+inputNames(in.instead, ""), "not supported: "+inputNames(in.instead, ""))
 		default:
 			fmt.Fprintf(&b, "    description: %q\n", in.help)
 		}

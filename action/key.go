@@ -35,7 +35,7 @@ const (
 func (s *session) keySigner(ctx context.Context) (attest.Signer, error) {
 	name := s.in.one("key")
 	if name == "" {
-		return nil, hint.Misuse(errors.New("sign: key, but no key is given"), "make one with sealyard key generate")
+		return nil, hint.Misuse(errors.New("--sign key, and no key is given"), "give one with --key; sealyard key generate makes one")
 	}
 	if remote(name) {
 		return s.openKey(ctx, name)
@@ -116,7 +116,7 @@ func (s *session) password(prompt, variable string) ([]byte, error) {
 	}
 	tty, ok := s.env.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(tty.Fd())) {
-		return nil, hint.Misuse(errors.New("the key's password is not given"), "set %s (empty for a key without one), key-password or key-password-file", variable)
+		return nil, hint.Misuse(errors.New("the key's password is not given"), "set %s (empty for a key without one), --key-password or --key-password-file", variable)
 	}
 	fmt.Fprint(s.env.Stderr, prompt)
 	p, err := term.ReadPassword(int(tty.Fd()))

@@ -41,7 +41,7 @@ func (s *session) layout() (*heldTo, error) {
 		return nil, nil
 	}
 	if name == "" || len(owners) == 0 {
-		return nil, hint.Misuse(errors.New("a layout without its owner's key, or a key without layout"), "give both: layout and layout-key")
+		return nil, hint.Misuse(errors.New("a layout without its owner's key, or a key without layout"), "give both: --layout and --layout-key")
 	}
 	raw, err := readFile(name)
 	if err != nil {
@@ -103,7 +103,7 @@ func unlike(d policy.Decision, why error) policy.Decision {
 	d.Allowed, d.Levels = false, nil
 	d.Denials = append(slices.Clone(d.Denials), policy.Finding{
 		Rule: layoutRule, Bundle: sealBundle, Title: "The image was not made as the layout says", Severity: policy.SeverityCritical, Message: why.Error(),
-		Solution: "build it with links, by those whom the layout names; or have its owners sign a layout that fits",
+		Solution: "build it with --links from a clean git work tree, whose commit is its source/commit, by those whom the layout names; or have its owners sign a layout that fits",
 	})
 	return d
 }

@@ -82,7 +82,7 @@ func parseAll[T any](in values, name string, parse func(string) (T, error), keep
 	for _, v := range in.all(name) {
 		t, err := parse(v)
 		if err != nil {
-			keep(fmt.Errorf("input %s: %w", name, err))
+			keep(fmt.Errorf("--%s: %w", name, err))
 			continue
 		}
 		out = append(out, t)
@@ -96,7 +96,7 @@ func pairs(in values, name string, parse func(string) (string, string, error), k
 	for _, v := range in.all(name) {
 		k, val, err := parse(v)
 		if err != nil {
-			keep(fmt.Errorf("input %s: %w", name, err))
+			keep(fmt.Errorf("--%s: %w", name, err))
 			continue
 		}
 		out[k] = val
@@ -114,7 +114,7 @@ var dockerForm = regexp.MustCompile(`,(id|env|src|source)=`)
 func secretPair(v string) (string, string, error) {
 	id, value, err := build.ParsePair("secret", v)
 	if err == nil && (id == "id" || id == "type") && dockerForm.MatchString(value) {
-		err = hint.Misuse(fmt.Errorf("a secret named %q", id), "write secret-envs ID=NAME, secret-files ID=PATH, or secrets ID=value")
+		err = hint.Misuse(fmt.Errorf("a secret named %q", id), "write --secret-env ID=NAME, --secret-file ID=PATH, or --secret ID=value")
 	}
 	return id, value, err
 }
@@ -138,7 +138,7 @@ func (s *session) buildArgs(keep func(error)) map[string]string {
 	for _, v := range s.in.all("build-args") {
 		name, val, ok, err := build.ParseBuildArg(v, s.env.lookup)
 		if err != nil {
-			keep(fmt.Errorf("input build-args: %w", err))
+			keep(fmt.Errorf("--build-arg: %w", err))
 		}
 		if ok {
 			out[name] = val

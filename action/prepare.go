@@ -34,7 +34,7 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 	}
 	if !slices.Contains(sources, baselineWord) {
 		if given := s.baselineInputs(); len(given) > 0 {
-			return nil, hint.Misuse(fmt.Errorf("input %s is a setting of the baseline, and policy does not name it", given[0]), "add the word baseline to policy, or leave the setting out")
+			return nil, hint.Misuse(fmt.Errorf("--%s is a setting of the baseline, and --policy does not name it", given[0]), "add --policy baseline, or leave the setting out")
 		}
 	}
 	var out []*policy.Bundle
@@ -157,7 +157,7 @@ func (s *session) signer(ctx context.Context) (attest.Signer, error) {
 	switch how {
 	case "none":
 		if s.in.on("push") {
-			return nil, hint.Misuse(errors.New("push without a signer: nothing is published unsigned"), "give a key, made with sealyard key generate, or leave out push")
+			return nil, hint.Misuse(errors.New("--push without a signer: nothing is published unsigned"), "give --key, which sealyard key generate makes, or in a job with an identity --sign keyless; or leave out --push")
 		}
 		return nil, nil
 	case "key":

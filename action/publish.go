@@ -97,7 +97,7 @@ func (s *session) deliver(ctx context.Context, target string) error {
 		return err
 	}
 	if len(tags) == 0 {
-		return hint.Misuse(errors.New("publish without tags"), "name where to publish with tags: REGISTRY/NAME:TAG")
+		return hint.Misuse(errors.New("publish without --tag"), "name where to publish with --tag: REGISTRY/NAME:TAG")
 	}
 	trust, err := s.trust(ctx)
 	if err != nil {
@@ -161,11 +161,11 @@ func (s *session) references() ([]string, error) {
 			err = hint.Misuse(fmt.Errorf("tag %q names a digest", t), "write it as REGISTRY/NAME:TAG")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("input tags: %w", err)
+			return nil, fmt.Errorf("--tag: %w", err)
 		}
 	}
 	if len(tags) == 0 && s.in.on("push") {
-		return nil, hint.Misuse(fmt.Errorf("push without tags"), "name where to publish with tags: REGISTRY/NAME:TAG")
+		return nil, hint.Misuse(errors.New("--push without --tag"), "name where to publish with --tag: REGISTRY/NAME:TAG")
 	}
 	return tags, nil
 }

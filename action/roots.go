@@ -62,15 +62,22 @@ Nothing is written unless everything holds. Verifying never fetches anything tha
 	update.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "longest time for the update")
 	format := "text"
 	show := &cobra.Command{
-		Use: "show FILE...", Short: "Show whom trusted roots trust, for what time, and how old they are",
-		Example: "  sealyard trust show trusted_root.json\n  sealyard trust show trusted_root.json acme_root.json --format json",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return exactly("FILE...")(cmd, args)
+		Use: "show [FILE...]", Short: "Show whom trusted roots trust, for what time, and how old they are",
+		Long:    "Show whom trusted roots trust, for what time, and how old they are; without FILE, the one that trust update keeps for this user.",
+		Example: "  sealyard trust show\n  sealyard trust show trusted_root.json\n  sealyard trust show trusted_root.json acme_root.json --format json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return showRoots(env, args, format)
 			}
-			return nil
+			kept, err := env.keptRoot()
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(kept); errors.Is(err, os.ErrNotExist) {
+				return hint.Misuse(fmt.Errorf("no trusted root is kept: there is no %q", kept), "make it with sealyard trust update, or name a file")
+			}
+			return showRoots(env, []string{kept}, format)
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return showRoots(env, args, format) },
 	}
 	show.Flags().StringVar(&format, "format", format, "text or json")
 	return group("trust", "Keep trusted roots", update, show)
@@ -149,7 +156,7 @@ func (e Env) keptRoot() (string, error) { return e.config(keptRoot) }
 // keptServices reads the services of the trust that this user keeps, after an update when that is a day old or not there: the
 // first time from the public instance, later from wherever it was updated before.
 func (s *session) keptServices(ctx context.Context) ([]byte, error) {
-	const tip = "give signing-config and trusted-root to sign with the services of your own files"
+	const tip = "give --signing-config and --trusted-root to sign with the services of your own files"
 	file, err := s.env.keptRoot()
 	if err != nil {
 		return nil, err
@@ -216,7 +223,7 @@ func (a age) old(now time.Time) string {
 	if now.Sub(a.Since) < staleRoot {
 		return ""
 	}
-	return fmt.Sprintf("is %d days old (%s, %s)", a.days(now), a.Since.Format(time.DateOnly), a.From)
+	return fmt.Sprintf("is %s old (%s, %s)", report.Plural(a.days(now), "day"), a.Since.Format(time.DateOnly), a.From)
 }
 
 func (a age) days(now time.Time) int { return int(now.Sub(a.Since) / (24 * time.Hour)) }
@@ -260,7 +267,7 @@ func writeRoots(w io.Writer, all []shownRoot) error {
 		if f.Stale {
 			stale = "; refresh it with sealyard trust update"
 		}
-		p.line("", "%s: %d days old (%s, %s)%s", f.File, f.Days, f.Age.Since.Format(time.DateOnly), f.Age.From, stale)
+		p.line("", "%s: %s old (%s, %s)%s", f.File, report.Plural(f.Days, "day"), f.Age.Since.Format(time.DateOnly), f.Age.From, stale)
 		for _, r := range f.Roots {
 			p.line("  ", "%s", r.MediaType)
 			p.services("certificate authority", r.Authorities)

@@ -34,7 +34,7 @@ func (g *gate) sign(ctx context.Context) (int, error) {
 func (g *gate) signUnlogged(ctx context.Context, why error) (int, error) {
 	k, ok := g.signer.(*attest.Keyless)
 	if !ok || g.in.one("degrade") != timestampOnly {
-		return 0, advise(why, "try again later, or set degrade: timestamp-only to do without the log")
+		return 0, advise(why, "try again later, or give --degrade timestamp-only to do without the log")
 	}
 	k, err := k.WithoutLog()
 	if err != nil {

@@ -40,7 +40,7 @@ func (s *session) evidencePath(otherwise string) string {
 func newStage(target string) (*stage, error) {
 	target = filepath.Clean(target)
 	if !replaceable(target) {
-		return nil, hint.Misuse(fmt.Errorf("evidence-path %q holds something else", target), "name a directory that does not exist")
+		return nil, hint.Misuse(fmt.Errorf("--evidence-path %q holds something else", target), "name a directory that does not exist")
 	}
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return nil, fmt.Errorf("evidence-path: %w", err)

@@ -31,7 +31,7 @@ func (s *session) databaseOfToday() (*scan.DB, error) {
 func (s *session) today(ctx context.Context, u unsealed, db *scan.DB) error {
 	found, err := rescan(ctx, u, db)
 	if err != nil {
-		return hint.Wrap(fmt.Errorf("scan again from the evidence: %w", err), "without db the recorded scan is judged; sealyard scan looks at the image itself")
+		return hint.Wrap(fmt.Errorf("scan again from the evidence: %w", err), "without --db the recorded scan is judged; sealyard scan looks at the image itself")
 	}
 	found.DB, found.Started, found.Finished = db.Info(), s.now, s.now
 	e := evidence{image: u.image, policies: u.policies, time: s.now}

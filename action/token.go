@@ -31,7 +31,11 @@ func (s *session) identityToken() attest.TokenSource {
 	case s.env.getenv(tokenURL) == "" && s.env.getenv(tokenWord) != "":
 		return func(context.Context, string) (string, error) { return s.env.getenv(tokenWord), nil }
 	default:
-		return attest.GitHubToken(s.env.getenv(tokenURL), s.env.getenv(tokenBearer))
+		fetch := attest.GitHubToken(s.env.getenv(tokenURL), s.env.getenv(tokenBearer))
+		return func(ctx context.Context, audience string) (string, error) {
+			token, err := fetch(ctx, audience)
+			return token, advise(err, "this machine must reach the host of "+tokenURL+", as a job's runner does: check the proxy and firewall between, and that the job still runs")
+		}
 	}
 }
 
@@ -42,13 +46,13 @@ func (s *session) givenToken(given string) (string, error) {
 		if v := s.env.getenv(name); v != "" {
 			return v, nil
 		}
-		return "", hint.Misuse(errors.New("identity-token: the environment variable that it names is not set"), "set it in the environment of the job")
+		return "", hint.Misuse(errors.New("--identity-token: the environment variable that it names is not set"), "set it in the environment of the job")
 	}
 	if attest.IsToken(given) {
 		return given, nil
 	}
 	if info, err := os.Stat(given); err != nil || !info.Mode().IsRegular() {
-		return "", hint.Misuse(errors.New("identity-token: neither a token nor a file that is there"), "give the OIDC token, the path of a file that holds it, or env:NAME")
+		return "", hint.Misuse(errors.New("--identity-token: neither a token nor a file that is there"), "give the OIDC token, the path of a file that holds it, or env:NAME")
 	}
 	raw, err := readFile(given)
 	return string(raw), err

@@ -1,7 +1,9 @@
 package action
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +35,7 @@ func (v values) duration(name string) (time.Duration, error) {
 		err = fmt.Errorf("must be more than zero")
 	}
 	if err != nil {
-		return 0, hint.Misuse(fmt.Errorf("input %s: %q: %w", name, v.one(name), err), "write a length of time such as 30m or 120h")
+		return 0, hint.Misuse(fmt.Errorf("--%s: %q: %w", name, v.one(name), err), "write a length of time such as 30m or 120h")
 	}
 	return d, nil
 }
@@ -42,17 +44,17 @@ func (v values) duration(name string) (time.Duration, error) {
 func (v values) number(name string) (int, error) {
 	n, err := strconv.Atoi(v.one(name))
 	if err != nil || n < 1 {
-		return 0, hint.Misuse(fmt.Errorf("input %s: %q is not a number from 1", name, v.one(name)), "write a number such as 2")
+		return 0, hint.Misuse(fmt.Errorf("--%s: %q is not a number from 1", name, v.one(name)), "write a number such as 2")
 	}
 	return n, nil
 }
 
-// set stores the value of one input after checking it.
+// set stores the value of one input after checking it. Its errors do not name the input: that is for whoever knows how it was given.
 func (v values) set(in input, raw ...string) error {
 	var out []string
 	for _, s := range raw {
 		if err := in.check(s); err != nil {
-			return hint.Misuse(err, "%s: %s", in.name, in.help)
+			return hint.Misuse(err, "%s", in.help)
 		}
 		if in.kind == list || in.kind == csv {
 			out = append(out, in.split(s)...)
@@ -61,7 +63,7 @@ func (v values) set(in input, raw ...string) error {
 		if in.kind == boolean {
 			b, err := strconv.ParseBool(s)
 			if err != nil {
-				return hint.Misuse(fmt.Errorf("input %s: %q is neither true nor false", in.name, s), "write true or false")
+				return hint.Misuse(fmt.Errorf("%q is neither true nor false", s), "write true or false")
 			}
 			s = strconv.FormatBool(b)
 		}
@@ -91,6 +93,9 @@ func defaults(command string) values {
 	}
 	return v
 }
+
+// typed is the annotation of a flag that says by which other name it was given.
+const typed = "typed"
 
 // addFlags declares the inputs of a command as its flags.
 func addFlags(cmd *cobra.Command, command string) {
@@ -123,11 +128,13 @@ func addFlags(cmd *cobra.Command, command string) {
 			fs.StringP(in.name, in.short, in.value, in.help)
 		}
 	}
-	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if to, ok := alias[name]; ok {
-			name = to
+	fs.SetNormalizeFunc(func(fs *pflag.FlagSet, name string) pflag.NormalizedName {
+		to, ok := alias[name]
+		if !ok {
+			return pflag.NormalizedName(name)
 		}
-		return pflag.NormalizedName(name)
+		fs.Lookup(to).Annotations = map[string][]string{typed: {name}}
+		return pflag.NormalizedName(to)
 	})
 }
 
@@ -140,15 +147,18 @@ func fromFlags(cmd *cobra.Command, command string) (values, error) {
 		if !ok || firstErr != nil {
 			return
 		}
+		flag := "--" + cmp.Or(strings.Join(f.Annotations[typed], ""), f.Name)
 		if in.instead != "" {
-			firstErr = refuse(in)
+			firstErr = refuse(flag, in)
 			return
 		}
 		raw := []string{f.Value.String()}
 		if s, ok := f.Value.(pflag.SliceValue); ok {
 			raw = s.GetSlice()
 		}
-		firstErr = v.set(in, raw...)
+		if err := v.set(in, raw...); err != nil {
+			firstErr = fmt.Errorf("%s: %w", flag, err)
+		}
 	})
 	return v, firstErr
 }
@@ -168,19 +178,46 @@ func fromRunner(environ []string, command string) (values, error) {
 		case !known:
 			return nil, hint.Misuse(fmt.Errorf("unknown input %q", strings.ToLower(name)), "%s", nearest(strings.ToLower(name)))
 		case in.instead != "":
-			return nil, refuse(in)
+			return nil, refuse("input "+in.name, in)
 		case !in.takes(command):
 			return nil, hint.Misuse(fmt.Errorf("input %q has no meaning for %s", in.name, command), "leave it out; it is for the commands: %s", in.on)
 		}
 		if err := v.set(in, raw); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("input %s: %w", in.name, err)
 		}
 	}
 	return v, nil
 }
 
-func refuse(in input) error {
-	return hint.Misuse(fmt.Errorf("input %q is not supported", in.name), "%s", in.instead)
+func refuse(given string, in input) error {
+	return hint.Misuse(fmt.Errorf("%s is not supported", given), "%s", in.instead)
+}
+
+// asInputs returns the error of a step of a workflow, which has inputs, not flags: errors and hints are written for the command line. An
+// error about a flag begins with it; what others say of flags, such as those in a Dockerfile, stays.
+func asInputs(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if strings.HasPrefix(text, "--") {
+		text = inputNames(text, "input ")
+	}
+	return hint.Wrap(reworded{err, text}, "%s", inputNames(hint.Of(err), ""))
+}
+
+var flagNames = regexp.MustCompile("[`\"][^`\"]*[`\"]|--[a-z][a-z-]*")
+
+// inputNames writes a text that names flags, such as --tag, as it is for inputs: a word and the name. What is quoted stays.
+func inputNames(text, word string) string {
+	return flagNames.ReplaceAllStringFunc(text, func(flag string) string {
+		for _, in := range inputs() {
+			if name := strings.TrimPrefix(flag, "--"); in.takes("build") && (name == in.name || name == in.alias) {
+				return word + in.name
+			}
+		}
+		return flag
+	})
 }
 
 // nearest names the input whose name is most like the one given.

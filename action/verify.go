@@ -132,14 +132,15 @@ func (u *unsealed) expectName(want string) error {
 	}
 	expected, err := oci.ParseReference(want)
 	if err != nil {
-		return fmt.Errorf("input expect-image: %w", err)
+		return fmt.Errorf("--expect-image: %w", err)
 	}
 	names, err := builtAs(u.judged)
 	if err != nil {
 		return err
 	}
 	if !slices.Contains(names, expected.Repository) {
-		u.decision = broken(u.decision, fmt.Sprintf("the image was built as %q, not as %q; for a mirror, name the original with expect-image", names, expected.Repository), nil)
+		u.decision = broken(u.decision, fmt.Sprintf("the image was built as %q, not as %q", names, expected.Repository), nil)
+		u.decision.Denials[len(u.decision.Denials)-1].Solution = "if this is a mirror that you trust to have the image under another name, name the original with --expect-image; else do not use it"
 	}
 	return nil
 }
@@ -159,10 +160,10 @@ func (u *unsealed) explain(ctx context.Context, store oci.Store) {
 	}
 	var parts []string
 	if buildkit > 0 {
-		parts = append(parts, fmt.Sprintf("%d unsigned BuildKit attestations", buildkit))
+		parts = append(parts, report.Plural(buildkit, "unsigned BuildKit attestation"))
 	}
 	if legacy := len(found) - buildkit; legacy > 0 {
-		parts = append(parts, fmt.Sprintf("%d legacy cosign signatures and attestations", legacy))
+		parts = append(parts, report.Plural(legacy, "legacy cosign attachment"))
 	}
 	u.decision.Denials = slices.Clone(u.decision.Denials)
 	u.decision.Denials[0].Message += "; there are " + strings.Join(parts, " and ") + ", which prove nothing here"
@@ -183,7 +184,7 @@ func (s *session) open(ctx context.Context, target string) (oci.Store, func(), e
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, nil, hint.Misuse(fmt.Errorf("open %q: %w", target, err), "name a directory, a tar or an image reference")
 	}
-	if strings.HasPrefix(target, ".") || strings.HasPrefix(target, "/") {
+	if local(target) {
 		return nil, nil, hint.Misuse(fmt.Errorf("no file or directory %q", target), "name a directory, a tar or an image reference")
 	}
 	forget, err := s.login(target)

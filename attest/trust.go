@@ -83,7 +83,7 @@ func LoadTrust(o TrustOptions) (*Trust, error) {
 	case len(t.roots) == 0 && len(t.who) > 0:
 		return nil, hint.Misuse(errors.New("an expected identity needs a trusted root"), "give the trusted_root.json of the Sigstore instance that certified it")
 	case len(t.keys) == 0 && len(t.roots) == 0:
-		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "give a public key, or a trusted root and an identity")
+		return nil, hint.Misuse(errors.New("nothing to trust: no public key and no trusted root"), "name whom you trust: a public key with --key, or with --repo OWNER/NAME the workflows of a repository")
 	case len(t.roots) > 0 && len(t.who) == 0:
 		return nil, hint.Misuse(errors.New("a trusted root without an expected identity would accept anybody"), "name the repository that signs, or the certificate's subject and its OIDC issuer")
 	case len(t.keys) > 0 && max(o.Thresholds.Logs, o.Thresholds.Clocks) > 1:

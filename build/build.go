@@ -140,7 +140,7 @@ func assign(plan Plan) ([]target, error) {
 	}
 	for _, t := range targets {
 		if len(t.platforms) == 0 {
-			return nil, hint.Misuse(fmt.Errorf("buildkit host %q has nothing to build", t.host.Address), "add its platform to platforms, or leave the host out")
+			return nil, hint.Misuse(fmt.Errorf("buildkit host %q has nothing to build", t.host.Address), "add its platform with --platform, or leave the host out")
 		}
 	}
 	return targets, nil

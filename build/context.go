@@ -114,7 +114,7 @@ func findDockerfile(plan Plan, root string) (string, error) {
 }
 
 func noDockerfile(looked string) error {
-	return hint.Misuse(fmt.Errorf("no Dockerfile at %q", looked), "give its path with file, or another context")
+	return hint.Misuse(fmt.Errorf("no Dockerfile at %q", looked), "give its path with --file, or another context")
 }
 
 func resolve(path string) (string, error) {

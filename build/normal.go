@@ -49,7 +49,7 @@ func (p Plan) normal() (Plan, error) {
 		}
 	}
 	if p.Network == "host" && !slices.Contains(p.Allow, NetworkHost) {
-		return p, hint.Misuse(errors.New("network host is not allowed"), "grant the entitlement with allow: %s", NetworkHost)
+		return p, hint.Misuse(errors.New("network host is not allowed"), "grant the entitlement with --allow %s", NetworkHost)
 	}
 	switch p.Provenance {
 	case "", "min", "max":

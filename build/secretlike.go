@@ -55,7 +55,7 @@ func checkSecrets(plan Plan) error {
 			why = "its name says so"
 		}
 		if why != "" {
-			return hint.Misuse(fmt.Errorf("build argument %q looks like a secret: %s", name, why), "build arguments are published with the image; pass it with secrets and read it with RUN --mount=type=secret")
+			return hint.Misuse(fmt.Errorf("build argument %q looks like a secret: %s", name, why), "build arguments are published with the image; pass it with --secret and read it with RUN --mount=type=secret")
 		}
 	}
 	for _, name := range sortedKeys(plan.Labels) {

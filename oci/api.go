@@ -120,7 +120,11 @@ func (p *Repository) head(ctx context.Context, id string) (descriptor, []byte, e
 		return nil
 	}, http.StatusOK)
 	if hasStatus(err, http.StatusNotFound) {
-		err = hint.Wrap(fmt.Errorf("%s: no manifest %q: %w: %w", p.Name(), id, ErrNotFound, err),
+		what := "tag"
+		if validDigest(id) {
+			what = "manifest"
+		}
+		err = hint.Wrap(fmt.Errorf("no %s %q in %s: %w: %w", what, id, p.Name(), ErrNotFound, err),
 			"check the name; some registries say this of what one may not see: docker login %s", p.repo.RegistryStr())
 	}
 	return d, raw, err

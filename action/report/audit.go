@@ -134,7 +134,7 @@ func (a *Audit) Text(w io.Writer, secrets []string) error {
 	}
 	for i, r := range rules {
 		if i == auditRules {
-			t.WriteString(fmt.Sprintf("  ... and %s\n", plural(len(rules)-i, "other rule")))
+			t.WriteString(fmt.Sprintf("  ... and %s\n", Plural(len(rules)-i, "other rule")))
 			break
 		}
 		t.WriteString(fmt.Sprintf("  %7d  %s of %s\n", a.rules[r], r.rule, r.bundle))
@@ -146,7 +146,7 @@ func (a *Audit) Text(w io.Writer, secrets []string) error {
 		t.line("  ", "    ", brief(l.Target, 200)+": "+Clean(hide.text(l.Error)))
 	}
 	if more := a.Undecided - len(a.errors); more > 0 {
-		t.WriteString(fmt.Sprintf("  ... and %s\n", plural(more, "other image")))
+		t.WriteString(fmt.Sprintf("  ... and %s\n", Plural(more, "other image")))
 	}
 	_, err := io.WriteString(w, t.String())
 	return err

@@ -125,12 +125,12 @@ func size(n int64) string {
 	}
 }
 
-// plural returns "1 reason" or "2 reasons".
-func plural(n int, one string) string {
+// Plural returns "1 reason" or "2 reasons"; it knows how to write vulnerabilities and days.
+func Plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	if stem, ok := strings.CutSuffix(one, "y"); ok {
+	if stem, ok := strings.CutSuffix(one, "y"); ok && !strings.HasSuffix(stem, "a") {
 		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, one)

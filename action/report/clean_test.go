@@ -136,3 +136,14 @@ func FuzzInert(f *testing.F) {
 		}
 	})
 }
+
+func TestPlural(t *testing.T) {
+	for want, got := range map[string]string{
+		"1 image": Plural(1, "image"), "0 images": Plural(0, "image"), "2 vulnerabilities": Plural(2, "vulnerability"), "1 vulnerability": Plural(1, "vulnerability"),
+		"3 days": Plural(3, "day"),
+	} {
+		if got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

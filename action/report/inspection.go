@@ -160,7 +160,7 @@ func (i Inspection) verdict() string {
 	if !i.Checked {
 		return "nothing above is verified: give --key, or --trusted-root and an identity; sealyard verify decides"
 	}
-	return fmt.Sprintf("%d of %s verified; sealyard verify decides whether that is enough", good, plural(len(i.Claims), "claim"))
+	return fmt.Sprintf("%d of %s verified; sealyard verify decides whether that is enough", good, Plural(len(i.Claims), "claim"))
 }
 
 func (s InspectedSource) line() string {

@@ -175,7 +175,7 @@ func outcome(r Run) string {
 	case len(r.Published) > 0 && r.Verdict() == VerdictAllowed:
 		return why + "; it is signed and published"
 	case len(r.Published) > 0:
-		return why + "; published before: " + plural(len(r.Published), "reference")
+		return why + "; published before: " + Plural(len(r.Published), "reference")
 	case r.Command == "build":
 		return why + "; nothing was published"
 	default:

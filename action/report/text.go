@@ -214,7 +214,7 @@ func platformLine(p Platform) string {
 	if p.Distro != "" {
 		parts = append(parts, p.Distro)
 	}
-	parts = append(parts, plural(p.Packages, "package"))
+	parts = append(parts, Plural(p.Packages, "package"))
 	return p.Platform + " (" + strings.Join(parts, ", ") + ")"
 }
 
