@@ -20,8 +20,11 @@ func commands(env Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sealyard",
 		Short: "Build an image, prove what it is, decide, and only then let anyone see it",
-		Example: `  sealyard build . --tag ghcr.io/acme/app:1.2 --key cosign.key --push
+		Example: `  sealyard key generate
+  sealyard db update
+  sealyard build . --tag ghcr.io/acme/app:1.2 --key cosign.key --push
   sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub
+  sealyard verify ghcr.io/acme/app:1.2 --repo acme/app
   sealyard scan debian:12`,
 		SilenceErrors: true, SilenceUsage: true, Version: version().Version,
 		Args: func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args) },
@@ -160,7 +163,10 @@ func imageCommands(env Env) *cobra.Command {
 		Short: "Build an image, scan it, decide, and on allow sign and publish it",
 		Long: `Build an image into a directory, write provenance and SBOMs, scan it and let the policy decide.
 On allow the evidence is signed and attached, and with --push the image is published: by digest first, the tags last.
-On deny nothing leaves this machine and the exit code is 1. Exit codes: 0 allowed, 1 denied, 2 wrong input, 3 no decision.`,
+On deny nothing leaves this machine and the exit code is 1. Exit codes: 0 allowed, 1 denied, 2 wrong input, 3 no decision.
+
+Without --key a job with an identity (on GitHub: permissions id-token: write) signs with that. Where nobody signs, it is a rehearsal:
+nothing can be published.`,
 		Example: `  sealyard build .
   sealyard build . --tag ghcr.io/acme/app:1.2 --key cosign.key --push
   sealyard build https://github.com/acme/app.git#main --platform linux/amd64,linux/arm64 --tag ghcr.io/acme/app:1.2`,
@@ -192,12 +198,15 @@ func verifyCommand(env Env) *cobra.Command {
 		Short: "Check the signed evidence of an image and decide again",
 		Long: `Verify what is attached to an image in a registry, a directory or a tar, and replay the decision over it.
 Without --policy the recorded policies are replayed; with it the image is held to yours. Directories and tars need no network.
+Name whom you trust: --key, or --repo and the like for what a workflow signed, which needs sealyard trust update once.
+Exit codes: 0 allowed, 1 denied, 2 wrong input, 3 no decision.
 
 With --layout the image must have been made as an in-toto layout says, which each --layout-key has signed.
 
 Of a file of Sigstore bundles (one, JSON lines, or the answer of GitHub's API) about --subject nothing is decided: the answer is who
 signed which statements about it, exit 0 when there is one, and of every --predicate-type if given.`,
 		Example: `  sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub
+  sealyard verify ghcr.io/acme/app:1.2 --repo acme/app --workflow .github/workflows/image.yml --ref refs/heads/main
   sealyard verify ./sealyard-evidence --key cosign.pub --format json
   sealyard verify ghcr.io/acme/app:1.2 --key cosign.pub --layout app.layout --layout-key owner.pub
   sealyard verify app.tar.gz --bundle app.sigstore.json --key cosign.pub
@@ -243,9 +252,10 @@ What a registry has already is not sent again, so this completes a publication t
 
 func actionCommand(env Env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "action",
-		Short: "Run build with the inputs of a GitHub workflow step (INPUT_ variables)",
-		Args:  exactly(),
+		Use:     "action",
+		Short:   "Run build with the inputs of a GitHub workflow step (INPUT_ variables)",
+		Example: "  INPUT_TAGS=ghcr.io/acme/app:1.2 INPUT_PUSH=true sealyard action",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := fromRunner(env.Environ, "build")
 			if err == nil {

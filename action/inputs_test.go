@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 var update = flag.Bool("update", false, "write the generated files")
@@ -147,4 +149,20 @@ func TestInputsAreComplete(t *testing.T) {
 			t.Errorf("input %q of anchore/scan-action is unknown", name)
 		}
 	}
+}
+
+// Whoever asks a command of ours for help sees how it is used.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, child := range c.Commands() {
+			if name := child.Name(); !child.Hidden && name != "help" && name != "completion" {
+				walk(child)
+			}
+		}
+		if !c.HasSubCommands() && !strings.Contains(c.Example, "sealyard ") {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+	}
+	walk(commands(Env{}))
 }

@@ -38,7 +38,7 @@ func version() versions {
 }
 
 func versionCommand(env Env) *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version and what this program is made of", Args: exactly(),
+	return &cobra.Command{Use: "version", Short: "Print the version and what this program is made of", Args: exactly(), Example: "  sealyard version",
 		RunE: func(*cobra.Command, []string) error { return printJSON(env.Stdout, version()) }}
 }
 
@@ -70,7 +70,7 @@ func keyCommand(env Env) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return generateKey(env, prefix) },
 	}
 	generate.Flags().StringVar(&prefix, "output-key-prefix", "cosign", "name of the two files, before .key and .pub")
-	return group("key", "Make signing keys", generate)
+	return group("key", "Make keys to sign with", generate)
 }
 
 func generateKey(env Env, prefix string) error {
@@ -152,12 +152,12 @@ func dbCommand(env Env) *cobra.Command {
 			info, err := scan.Import(ctx, args[0], digest, root)
 			return show(info, advise(err, "fetch the archive again; it must be one that grype db import takes"))
 		})}
-	status := &cobra.Command{Use: "status", Short: "Show the current database", Args: exactly(),
+	status := &cobra.Command{Use: "status", Short: "Show the current database", Args: exactly(), Example: "  sealyard db status",
 		RunE: run(func(_ context.Context, root string, _ []string) error { return show(scan.Status(root)) })}
 	for _, c := range []*cobra.Command{update, imp} {
 		c.Flags().StringVar(&digest, "digest", "", "digest the archive must have, sha256:…")
 	}
-	db := group("db", "Keep the vulnerability database", update, imp, status)
+	db := group("db", "Fetch, import and show the vulnerability database", update, imp, status)
 	db.PersistentFlags().StringVar(&root, "db", "", "directory of the database (default: sealyard/db in the user's cache directory)")
 	return db
 }

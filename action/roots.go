@@ -80,7 +80,7 @@ Nothing is written unless everything holds. Verifying never fetches anything tha
 		},
 	}
 	show.Flags().StringVar(&format, "format", format, "text or json")
-	return group("trust", "Keep trusted roots", update, show)
+	return group("trust", "Fetch and show trusted roots: who vouches for keyless signatures", update, show)
 }
 
 type updateFlags struct {

@@ -119,13 +119,17 @@ func addFlags(cmd *cobra.Command, command string) {
 		if in.alias != "" {
 			alias[in.alias] = in.name
 		}
+		help := in.help
+		if in.alias != "" {
+			help += " (or --" + in.alias + ")"
+		}
 		switch in.kind {
 		case boolean:
-			fs.BoolP(in.name, in.short, in.value == "true", in.help)
+			fs.BoolP(in.name, in.short, in.value == "true", help)
 		case list, csv:
-			fs.StringArrayP(in.name, in.short, nil, in.help)
+			fs.StringArrayP(in.name, in.short, nil, help)
 		default:
-			fs.StringP(in.name, in.short, in.value, in.help)
+			fs.StringP(in.name, in.short, in.value, help)
 		}
 	}
 	fs.SetNormalizeFunc(func(fs *pflag.FlagSet, name string) pflag.NormalizedName {
