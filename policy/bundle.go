@@ -33,11 +33,15 @@ type LoadOptions struct {
 	Data    []byte        // the user's policy data, JSON or YAML: settings laid over the bundle's own
 	Name    string        // for a bundle whose manifest gives no metadata.name; the default is the source's base name
 	Timeout time.Duration // of one evaluation; 0 is DefaultTimeout
+	Keys    []byte        // PEM public keys: one of them must have signed the bundle in OPA's way, each file of it
+	Origin  Origin        // where the caller got it and whose signature over it was verified; OPA's is not needed then
 }
 
 // Bundle is a compiled policy. It does not change once loaded and may be used by several goroutines.
 type Bundle struct {
 	name, revision, digest string
+	origin                 Origin
+	notAfter               time.Time // zero: it does not end
 
 	plain    []byte // the tar whose digest is the bundle's
 	rules    map[string]Rule
@@ -60,20 +64,25 @@ func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error)
 	if opts.Name == "" {
 		opts.Name = nameOf(source)
 	}
-	var f files
+	var c contents
 	switch {
 	case info.IsDir():
-		f, err = readDir(ctx, source)
+		c, err = readDir(ctx, source, len(opts.Keys) > 0)
 	case !info.Mode().IsRegular():
 		err = errors.New("is neither a directory nor a regular file")
 	case info.Size() > maxBundleSize:
 		err = errTooBig
 	default:
-		f, err = readFile(ctx, source)
+		c, err = readFile(ctx, source, len(opts.Keys) > 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("policy bundle %q: %w", source, err)
 	}
+	f, origin, err := c.vouched(opts)
+	if err != nil {
+		return nil, fmt.Errorf("policy bundle %q: %w", source, err)
+	}
+	opts.Origin = origin
 	prefix := ""
 	if info.IsDir() {
 		prefix = filepath.ToSlash(source)
@@ -84,10 +93,15 @@ func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error)
 // LoadArchive compiles a bundle from the bytes of a tar.gz, such as [Bundle.Archive] returns and the evidence
 // holds. Errors are as those of [Load].
 func LoadArchive(ctx context.Context, data []byte, opts LoadOptions) (*Bundle, error) {
-	f, err := readArchive(ctx, data)
+	c, err := readArchive(ctx, data, len(opts.Keys) > 0)
 	if err != nil {
 		return nil, fmt.Errorf("policy bundle: %w", err)
 	}
+	f, origin, err := c.vouched(opts)
+	if err != nil {
+		return nil, fmt.Errorf("policy bundle: %w", err)
+	}
+	opts.Origin = origin
 	return newBundle(ctx, f, "", opts)
 }
 
@@ -97,28 +111,28 @@ func Baseline(opts LoadOptions) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := readFS(context.Background(), sub)
+	c, err := readFS(context.Background(), sub, false)
 	if err != nil {
 		return nil, err
 	}
-	return newBundle(context.Background(), f, baselineName, opts)
+	return newBundle(context.Background(), c.files, baselineName, opts)
 }
 
-func readDir(ctx context.Context, dir string) (files, error) {
+func readDir(ctx context.Context, dir string, whole bool) (contents, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return contents{}, err
 	}
 	defer root.Close()
-	return readFS(ctx, root.FS())
+	return readFS(ctx, root.FS(), whole)
 }
 
-func readFile(ctx context.Context, file string) (files, error) {
+func readFile(ctx context.Context, file string, whole bool) (contents, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return contents{}, err
 	}
-	return readArchive(ctx, data)
+	return readArchive(ctx, data, whole)
 }
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
@@ -157,7 +171,7 @@ func newBundle(ctx context.Context, f files, prefix string, opts LoadOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{name: m.name(), revision: m.Revision, digest: digestOf(plain), plain: plain, timeout: opts.Timeout}
+	b := &Bundle{name: m.name(), revision: m.Revision, digest: digestOf(plain), plain: plain, timeout: opts.Timeout, origin: opts.Origin, notAfter: m.notAfter}
 	b.settings, _ = doc[settingsKey].(map[string]any)
 	if b.timeout <= 0 {
 		b.timeout = DefaultTimeout

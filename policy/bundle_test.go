@@ -126,7 +126,10 @@ func TestLoadRefuses(t *testing.T) {
 		"manifest, key twice":    {map[string]string{"a.rego": tightens, ".manifest": `{"revision": "1", "revision": "2"}`}, ".manifest: "},
 		"revision":               {map[string]string{"a.rego": tightens, ".manifest": `{"revision": "1\n2"}`}, ".manifest: revision"},
 		"name":                   {map[string]string{"a.rego": tightens, ".manifest": `{"metadata": {"name": "../x"}}`}, `bundle name "../x"`},
-		"signed":                 {map[string]string{"a.rego": tightens, ".signatures.json": `{}`}, ".signatures.json: signed bundles are not verified"},
+		"signed, deeper":         {map[string]string{"a.rego": tightens, "x/.signatures.json": `{}`}, "x/.signatures.json: it is not at the root"},
+		"not_after":              {map[string]string{"a.rego": tightens, ".manifest": `{"metadata": {"not_after": "soon"}}`}, `.manifest: metadata not_after is "soon", want a time`},
+		"not_after, a number":    {map[string]string{"a.rego": tightens, ".manifest": `{"metadata": {"not_after": 1}}`}, `.manifest: metadata not_after is "1", want a time`},
+		"not-after":              {map[string]string{"a.rego": tightens, ".manifest": `{"metadata": {"Not-After": "2026-01-01T00:00:00Z"}}`}, `.manifest: metadata "Not-After" is not read; write not_after`},
 		"delta":                  {map[string]string{"a.rego": tightens, "patch.json": `{}`}, "patch.json: delta bundles"},
 		"other data":             {map[string]string{"a.rego": tightens, "lists.json": `{}`}, "lists.json: only *.rego, data.json"},
 		"policy.wasm":            {map[string]string{"a.rego": tightens, "policy.wasm": ""}, "policy.wasm: only *.rego"},
@@ -243,7 +246,7 @@ func TestArchiveRefuses(t *testing.T) {
 		"not a gzip":    {[]byte("package sealyard"), "not a tar.gz"},
 		"not a tar":     {gzipped([]byte(strings.Repeat("x", 1024))), "read tar.gz"},
 		"no entries":    {tarGz(t), "bundle holds no rules"},
-		"signed bundle": {tarGz(t, rule, entry{name: "/.signatures.json", typ: tar.TypeReg, data: "{}"}), "signed bundles are not verified"},
+		"signed bundle": {tarGz(t, rule, entry{name: "/.signatures.json", typ: tar.TypeReg, data: "{}"}), "the bundle is signed, and no key is given"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := LoadArchive(t.Context(), c.data, LoadOptions{})
@@ -414,11 +417,11 @@ func TestArchiveIsAnOPABundle(t *testing.T) {
 
 // rulesFiles lists the Rego files in the bundle's archive.
 func (b *Bundle) rulesFiles(t *testing.T) (names []string) {
-	f, err := readArchive(t.Context(), b.Archive())
+	c, err := readArchive(t.Context(), b.Archive(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range f {
+	for name := range c.files {
 		if strings.HasSuffix(name, ".rego") {
 			names = append(names, name)
 		}

@@ -54,12 +54,15 @@ func DecideAll(ctx context.Context, bundles []*Bundle, in Input) (Decision, erro
 func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision) (Decision, error) {
 	every := len(bundles) > 0
 	for _, b := range bundles {
+		if err := b.Fresh(d.Time); err != nil {
+			return Decision{}, err
+		}
 		v, err := b.ask(ctx, value, d.Time)
 		if err != nil {
 			return Decision{}, fmt.Errorf("policy bundle %q: %w", b.name, err)
 		}
 		every = every && v.allowed
-		d.Bundles = append(d.Bundles, BundleInfo{Name: b.name, Revision: b.revision, Digest: b.digest, Engine: "opa v" + version.Version, Allowed: v.allowed})
+		d.Bundles = append(d.Bundles, BundleInfo{Name: b.name, Revision: b.revision, Digest: b.digest, Engine: "opa v" + version.Version, Allowed: v.allowed, Origin: b.origin})
 		d.Denials = append(d.Denials, v.denials...)
 		d.Warnings = append(d.Warnings, v.warnings...)
 		d.Rules = append(d.Rules, v.rules...)

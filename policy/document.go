@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealyard/sealyard/internal/hint"
 	"go.yaml.in/yaml/v3"
@@ -30,6 +31,8 @@ type manifest struct {
 	FileVersion map[string]int `json:"file_rego_versions,omitempty"`
 	Wasm        []any          `json:"wasm,omitempty"`
 	Metadata    map[string]any `json:"metadata,omitempty"`
+
+	notAfter time.Time
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -62,6 +65,11 @@ func parseManifest(data []byte, name string) (manifest, error) {
 	if len(m.Revision) > maxRevision || strings.ContainsFunc(m.Revision, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return m, fmt.Errorf("%s: revision %q is longer than %d bytes or not one line", manifestFile, clip(m.Revision), maxRevision)
 	}
+	end, err := notAfter(m.Metadata)
+	if err != nil {
+		return m, err
+	}
+	m.notAfter = end
 	if own, ok := m.Metadata["name"].(string); ok {
 		name = own
 	}

@@ -40,6 +40,7 @@ const (
 	kindIgnored fileKind = iota // README, licence, tests
 	kindPolicy                  // rego, data, manifest, schema
 	kindRefused                 // looks like policy or data, and would not be applied
+	kindSigned                  // OPA's signature of all of it
 )
 
 // kindOfFile tells what a file of a bundle is. What looks like a part of the policy but would not be applied is
@@ -51,8 +52,10 @@ func kindOfFile(name string) (fileKind, string) {
 		return kindIgnored, ""
 	case strings.HasSuffix(base, ".rego"), base == "data.json", base == "data.yaml", name == manifestFile, name == schemaFile:
 		return kindPolicy, ""
-	case base == ".signatures.json":
-		return kindRefused, "signed bundles are not verified by this version"
+	case name == signatureFile:
+		return kindSigned, ""
+	case base == signatureFile:
+		return kindRefused, "it is not at the root of the bundle"
 	case base == "patch.json":
 		return kindRefused, "delta bundles are not supported"
 	case slices.Contains([]string{".json", ".yaml", ".yml", ".wasm", ".pb", ".manifest"}, path.Ext(base)):
@@ -63,12 +66,15 @@ func kindOfFile(name string) (fileKind, string) {
 
 // collector gathers files under the limits, from whatever source.
 type collector struct {
-	files   files
+	contents
+	whole   bool // also keep what is no policy: a signature must cover it
 	entries int
 	left    int64
 }
 
-func newCollector() *collector { return &collector{files: files{}, left: maxBundleSize} }
+func newCollector(whole bool) *collector {
+	return &collector{contents: contents{files: files{}, rest: files{}}, whole: whole, left: maxBundleSize}
+}
 
 // add reads one regular file. Its name must be a clean relative path.
 func (c *collector) add(name string, open func() (io.ReadCloser, error)) error {
@@ -76,13 +82,16 @@ func (c *collector) add(name string, open func() (io.ReadCloser, error)) error {
 		return fmt.Errorf("bundle holds an unsafe path %q", clip(name))
 	}
 	kind, why := kindOfFile(name)
-	switch kind {
-	case kindIgnored:
-		return nil
-	case kindRefused:
+	to := c.files
+	switch {
+	case kind == kindRefused:
 		return fmt.Errorf("%s: %s", clip(name), why)
+	case kind == kindIgnored && !c.whole:
+		return nil
+	case kind == kindIgnored:
+		to = c.rest
 	}
-	if _, dup := c.files[name]; dup {
+	if _, dup := to[name]; dup || kind == kindSigned && c.signature != nil {
 		return fmt.Errorf("bundle holds %q twice", clip(name))
 	}
 	r, err := open()
@@ -97,7 +106,11 @@ func (c *collector) add(name string, open func() (io.ReadCloser, error)) error {
 	if c.left -= int64(len(data)); c.left < 0 {
 		return errTooBig
 	}
-	c.files[name] = data
+	if kind == kindSigned {
+		c.signature = append([]byte{}, data...)
+		return nil
+	}
+	to[name] = data
 	return nil
 }
 
@@ -112,8 +125,8 @@ func (c *collector) count() error {
 
 // readFS collects a directory. Hidden directories (.git) are not part of a bundle; links are refused, for what
 // they point to can change without the bundle changing.
-func readFS(ctx context.Context, fsys fs.FS) (files, error) {
-	c := newCollector()
+func readFS(ctx context.Context, fsys fs.FS, whole bool) (contents, error) {
+	c := newCollector(whole)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
@@ -132,19 +145,19 @@ func readFS(ctx context.Context, fsys fs.FS) (files, error) {
 		}
 		return c.add(name, func() (io.ReadCloser, error) { return fsys.Open(name) })
 	})
-	return c.files, err
+	return c.contents, err
 }
 
 // readArchive collects a tar.gz. Nothing is ever written to disk from it.
-func readArchive(ctx context.Context, data []byte) (files, error) {
+func readArchive(ctx context.Context, data []byte, whole bool) (contents, error) {
 	if len(data) > maxBundleSize {
-		return nil, errTooBig
+		return contents{}, errTooBig
 	}
 	gz, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("not a tar.gz: %w", err)
+		return contents{}, fmt.Errorf("not a tar.gz: %w", err)
 	}
-	c := newCollector()
+	c := newCollector(whole)
 	unpacked := &capped{r: gz, left: maxBundleSize + maxBundleFile*1024} // contents, and a header per entry
 	tr := tar.NewReader(unpacked)
 	for {
@@ -153,16 +166,16 @@ func readArchive(ctx context.Context, data []byte) (files, error) {
 			break
 		}
 		if err := errors.Join(err, ctx.Err(), c.count()); err != nil {
-			return nil, fmt.Errorf("read tar.gz: %w", err)
+			return contents{}, fmt.Errorf("read tar.gz: %w", err)
 		}
 		if err := c.addEntry(h, tr); err != nil {
-			return nil, err
+			return contents{}, err
 		}
 	}
 	if _, err := io.Copy(io.Discard, unpacked); err != nil { // the gzip checksum is at the very end
-		return nil, fmt.Errorf("read tar.gz: %w", err)
+		return contents{}, fmt.Errorf("read tar.gz: %w", err)
 	}
-	return c.files, nil
+	return c.contents, nil
 }
 
 func (c *collector) addEntry(h *tar.Header, r io.Reader) error {

@@ -122,6 +122,7 @@ type BundleInfo struct {
 	Digest   string `json:"digest"`   // see [Bundle.Digest]
 	Engine   string `json:"engine"`   // "opa v1.22.2"
 	Allowed  bool   `json:"allowed"`  // this bundle's own answer
+	Origin   Origin `json:"origin,omitzero"`
 }
 
 // Finding is one reason, for a denial or a warning. Its text may quote foreign names: neutralise before printing.
