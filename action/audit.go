@@ -131,7 +131,7 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 	if a.by.trust, err = a.trust(ctx); err != nil {
 		return part, err
 	}
-	if len(a.in.all("policy")) > 0 || a.in.one("policy-data") != "" {
+	if a.ownPolicy() {
 		if a.by.own, err = a.policies(ctx, nil); err != nil {
 			return part, err
 		}

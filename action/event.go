@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ const unsignedFork = "unsigned: fork pull request, no identity"
 // secrets nor an identity. For pull_request_target and workflow_run it gives both, to run what is in the base branch.
 type event struct {
 	name    string
-	foreign bool // the code that it is about is proposed from another repository
+	foreign bool   // the code that it is about is proposed from another repository
+	base    string // commit whose policy judges what is proposed (T13); "" when nothing is proposed
 }
 
 // event reads what the runner says about the event. Outside of GitHub there is none.
@@ -32,7 +34,10 @@ func (s *session) event() (event, error) {
 		return event{}, nil
 	}
 	e := event{name: s.env.getenv("GITHUB_EVENT_NAME")}
-	if !strings.HasPrefix(e.name, "pull_request") && e.name != "workflow_run" {
+	if !strings.HasPrefix(e.name, "pull_request") && e.name != "workflow_run" && e.name != "merge_group" {
+		if e.privileged() {
+			e.base = cmp.Or(s.env.getenv("GITHUB_SHA"), "unknown")
+		}
 		return e, nil
 	}
 	raw, err := readUpTo(s.env.getenv("GITHUB_EVENT_PATH"), maxEvent)
@@ -48,7 +53,13 @@ func (s *session) event() (event, error) {
 			Head struct {
 				Repository repository `json:"repo"` // null when it was deleted
 			} `json:"head"`
+			Base struct {
+				SHA string `json:"sha"`
+			} `json:"base"`
 		} `json:"pull_request"`
+		Queue struct {
+			Base string `json:"base_sha"`
+		} `json:"merge_group"`
 		Run struct {
 			Head repository `json:"head_repository"`
 		} `json:"workflow_run"`
@@ -63,7 +74,15 @@ func (s *session) event() (event, error) {
 	if payload.Repository.ID == 0 {
 		return e, fmt.Errorf("event %q: its payload names no repository", e.name)
 	}
-	e.foreign = head != payload.Repository
+	e.foreign = e.name != "merge_group" && head != payload.Repository
+	switch {
+	case e.privileged():
+		e.base = cmp.Or(s.env.getenv("GITHUB_SHA"), "unknown")
+	case e.name == "merge_group":
+		e.base = cmp.Or(payload.Queue.Base, "unknown")
+	case strings.HasPrefix(e.name, "pull_request"):
+		e.base = cmp.Or(payload.Pull.Base.SHA, "unknown") // GITHUB_SHA is what is proposed, merged
+	}
 	return e, nil
 }
 

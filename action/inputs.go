@@ -76,9 +76,15 @@ func buildInputs() []input {
 
 func gateInputs() []input {
 	const d, s = "build scan verify", "build scan"
+	const own, signed = d + " audit policy-eval", d + " audit policy-eval policy-show policy-pull"
 	return []input{
-		{name: "policy", kind: list, on: d + " audit", help: "policy bundles, each a directory or tar.gz; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
-		{name: "policy-data", on: d + " audit", help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "policy", kind: list, on: own, help: "policy bundles: baseline, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
+		{name: "policy-key", on: signed, help: "public key, as key takes them, that must have signed every bundle of policy but the baseline; a tag then needs no digest"},
+		{name: "policy-identity", on: signed, help: "who must have signed every bundle of policy but the baseline, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
+		{name: "policy-issuer", on: signed, help: "OIDC issuer of policy-identity (default: GitHub's)"},
+		{name: "policy-min-revision", kind: csv, on: signed, help: "least revisions of bundles, as NAME=REVISION: an older one is refused"},
+		{name: "repository-policy", kind: list, on: own, help: "policy bundles of the repository itself, asked besides the others: they can only tighten, and need no signature"},
+		{name: "policy-data", on: own, help: "YAML or JSON file with settings for the baseline policy"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
@@ -90,23 +96,24 @@ func gateInputs() []input {
 
 func signInputs() []input {
 	const b, v, who = "build", "verify", "verify verify-vsa audit inspect publish"
+	const push, signs = b + " policy-push", " policy-push policy-sign"
 	return []input{
-		{name: "sign", words: "key keyless none", on: b, help: "key, keyless or none (default: key when a key is given, keyless when the job may have an identity and something is to be published, else none)"},
-		{name: "identity-token", on: b + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
-		{name: "key", on: b + " layout-init layout-sign " + who, help: "key to sign with, for verify and layout init its public key: a cosign key file, env://NAME, k8s://NAMESPACE/SECRET, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:"},
-		{name: "key-password", on: b + " layout-sign " + v, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
-		{name: "key-password-file", on: b + " layout-sign " + v, help: "file that holds the password of the key"},
+		{name: "sign", words: "key keyless none", on: push, help: "key, keyless or none (default: key when a key is given, keyless when the job may have an identity and something is to be published, else none)"},
+		{name: "identity-token", on: push + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
+		{name: "key", on: b + " layout-init layout-sign " + who + signs, help: "key to sign with, for verify and layout init its public key: a cosign key file, env://NAME, k8s://NAMESPACE/SECRET, awskms://, azurekms://, gcpkms://, hashivault:// or pkcs11:"},
+		{name: "key-password", on: b + " layout-sign " + v + signs, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
+		{name: "key-password-file", on: b + " layout-sign " + v + signs, help: "file that holds the password of the key"},
 		{name: "push-to-github", kind: boolean, value: "false", on: b, help: "add the signed statements to GitHub's attestation store as well, after publishing; needs github-token with attestations: write"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
-		{name: "trusted-root", kind: list, on: b + " " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
+		{name: "trusted-root", kind: list, on: push + " policy-eval policy-show policy-pull " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
-		{name: "log-threshold", value: "1", on: b + " " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
-		{name: "timestamp-threshold", value: "1", on: b + " " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
-		{name: "signing-config", on: b + " " + v, help: "Sigstore signing config file: the services to sign with (default: the one that sealyard trust update keeps, fetched anew when it is a day old)"},
+		{name: "log-threshold", value: "1", on: push + " policy-eval policy-show policy-pull " + who, help: "transparency logs of as many different operators that must have an entry of each keyless signature"},
+		{name: "timestamp-threshold", value: "1", on: push + " policy-eval policy-show policy-pull " + who, help: "clocks of as many different operators that must say when each keyless signature was made"},
+		{name: "signing-config", on: push + " " + v, help: "Sigstore signing config file: the services to sign with (default: the one that sealyard trust update keeps, fetched anew when it is a day old)"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v + " verify-vsa", help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
 		{name: "predicate-type", kind: list, on: v, help: "of a file of bundles: types of statements that must be among the verified, such as https://slsa.dev/provenance/v1"},
-		{name: "public-log", kind: boolean, value: "false", on: b + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
+		{name: "public-log", kind: boolean, value: "false", on: push + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
 		{name: "layout", on: "verify", help: "in-toto layout that the image must have been made by, signed by each layout-key"},
 		{name: "layout-key", kind: list, on: "verify", help: "public keys of the layout's owners: each of them must have signed it"},
 		{name: "expect-image", on: "verify audit publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
@@ -148,13 +155,13 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init"
+	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init policy-eval policy-show policy-push policy-pull"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
 		{name: "registry-password", on: r, secret: true, help: "password for registry-username"},
 		{name: "plain-http", kind: csv, on: r, help: "registry hosts to reach without TLS (loopback always is)"},
-		{name: "timeout", value: "1h", on: r + " layout-sign", help: "longest time for the whole run"},
+		{name: "timeout", value: "1h", on: r + " layout-sign policy-sign", help: "longest time for the whole run"},
 	}
 }
 

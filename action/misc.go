@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/build"
 	"github.com/sealyard/sealyard/internal/hint"
-	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/scan"
 )
 
@@ -160,57 +158,6 @@ func dbCommand(env Env) *cobra.Command {
 	db := group("db", "Fetch, import and show the vulnerability database", update, imp, status)
 	db.PersistentFlags().StringVar(&root, "db", "", "directory of the database (default: sealyard/db in the user's cache directory)")
 	return db
-}
-
-func policyCommand(env Env) *cobra.Command {
-	var sources []string
-	var data, input string
-	eval := &cobra.Command{
-		Use: "eval", Short: "Ask policy bundles about a saved policy input",
-		Long:    "Decide on an input.json, such as the one in the evidence of a run, and print the decision. Exit 0 when it is allowed, 1 when denied.",
-		Example: "  sealyard policy eval --input sealyard-evidence/evidence/input.json\n  sealyard policy eval --policy ./acme --input input.json", Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s := newSession(env, values{"policy": sources, "policy-data": {data}}, "policy")
-			return s.evaluate(cmd.Context(), input)
-		},
-	}
-	eval.Flags().StringArrayVar(&sources, "policy", nil, "bundle: a directory or tar.gz; baseline is the built-in one (default)")
-	eval.Flags().StringVar(&data, "policy-data", "", "settings for the baseline, YAML or JSON")
-	eval.Flags().StringVar(&input, "input", "", "the policy input, JSON")
-	return group("policy", "Work with policies", eval)
-}
-
-func (s *session) evaluate(ctx context.Context, name string) error {
-	if name == "" {
-		return hint.Misuse(errors.New("no input is given"), "name it with --input; a run leaves one in its evidence, %s", filepath.Join(evidenceDir, "input.json"))
-	}
-	bundles, err := s.policies(ctx, nil)
-	if err != nil {
-		return err
-	}
-	raw, err := readUpTo(name, policy.MaxInputSize)
-	if err != nil {
-		return err
-	}
-	in, err := policy.ParseInput(raw)
-	if err != nil {
-		return fmt.Errorf("%q: %w", name, err)
-	}
-	d, err := policy.DecideAll(ctx, bundles, in)
-	if err != nil {
-		return err
-	}
-	doc, err := d.JSON()
-	if err != nil {
-		return err
-	}
-	if _, err := s.env.Stdout.Write(indented(doc)); err != nil {
-		return err
-	}
-	if !d.Allowed {
-		return errDenied
-	}
-	return nil
 }
 
 // printer writes lines until one fails.

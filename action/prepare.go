@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -37,13 +38,26 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 			return nil, hint.Misuse(fmt.Errorf("--%s is a setting of the baseline, and --policy does not name it", given[0]), "add --policy baseline, or leave the setting out")
 		}
 	}
+	signed, err := s.voucher(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if signed.demands() && !slices.ContainsFunc(sources, func(name string) bool { return name != baselineWord }) {
+		return nil, hint.Misuse(errors.New("policy names no bundle that somebody could have signed"), "name the bundle that policy-key or policy-identity is for; the baseline is part of this program")
+	}
 	var out []*policy.Bundle
-	for _, src := range sources {
+	for i, src := range slices.Concat(sources, s.in.all("repository-policy")) {
 		var b *policy.Bundle
-		if src == baselineWord {
+		switch {
+		case src == baselineWord:
 			b, err = policy.Baseline(policy.LoadOptions{Data: data})
-		} else {
-			b, err = policy.Load(ctx, src, policy.LoadOptions{})
+		case i < len(sources):
+			b, err = s.bundle(ctx, src, signed)
+		default: // it is asked besides the others, so it can only tighten
+			b, err = s.bundle(ctx, src, voucher{})
+		}
+		if err == nil {
+			err = b.Fresh(s.now)
 		}
 		if err != nil {
 			return nil, err
@@ -53,7 +67,22 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 		}
 		out = append(out, b)
 	}
-	return out, nil
+	return out, s.recent(out)
+}
+
+// recent holds bundles to the least revisions demanded of them (T14).
+func (s *session) recent(bundles []*policy.Bundle) error {
+	for _, v := range s.in.all("policy-min-revision") {
+		name, least, ok := strings.Cut(v, "=")
+		i := slices.IndexFunc(bundles, func(b *policy.Bundle) bool { return b.Name() == name })
+		if !ok || i < 0 {
+			return hint.Misuse(fmt.Errorf("input policy-min-revision: %q: no policy has that name", v), "write NAME=REVISION, with the name in the bundle's manifest")
+		}
+		if err := bundles[i].AtLeast(least); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // baselineInputs lists the inputs given that only the baseline policy reads.
@@ -65,7 +94,7 @@ func (s *session) baselineInputs() []string {
 func (s *session) settings(extra map[string]any) ([]byte, error) {
 	doc := map[string]any{}
 	if name := s.in.one("policy-data"); name != "" {
-		raw, err := readFile(name)
+		raw, err := s.readDeciding(name)
 		if err != nil {
 			return nil, err
 		}

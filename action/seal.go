@@ -425,7 +425,17 @@ func (a auditor) recorded(ctx context.Context, r record, index string) ([]*polic
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, b)
+		out = append(out, r.asLoaded(b))
 	}
 	return out, nil
+}
+
+// asLoaded gives a bundle the origin that the gate recorded: nothing in its archive can say that.
+func (r record) asLoaded(b *policy.Bundle) *policy.Bundle {
+	for _, info := range r.decision.Bundles {
+		if info.Name == b.Name() && info.Digest == b.Digest() {
+			return b.WithOrigin(info.Origin)
+		}
+	}
+	return b
 }

@@ -196,7 +196,7 @@ func (z *summarizer) facts(u unsealed, now time.Time) attest.Summary {
 		f.Inputs = append(f.Inputs, attest.Reference{Name: v.PredicateType(), Digest: v.Digest()})
 	}
 	for _, b := range u.decision.Bundles {
-		f.Policies = append(f.Policies, attest.Policy{URI: policyURI(b), Digest: b.Digest})
+		f.Policies = append(f.Policies, attest.Policy{URI: policyURI(b), Digest: b.Digest, Notes: policyNotes(b)})
 		f.Versions["policy-engine"] = b.Engine
 	}
 	f.Policy = together(f.Policies)
@@ -214,6 +214,19 @@ func policyURI(b policy.BundleInfo) string {
 		return docs + "rules.md"
 	}
 	return "pkg:generic/" + url.PathEscape(b.Name) + "?checksum=" + b.Digest
+}
+
+// policyNotes say which bundle it was and who vouched for it, where that is known (R78).
+func policyNotes(b policy.BundleInfo) map[string]string {
+	notes := map[string]string{"name": b.Name}
+	for key, v := range map[string]string{
+		"revision": b.Revision, "source": b.Origin.Source, "sourceDigest": b.Origin.Digest, "signer": b.Origin.Signer.ID, "issuer": b.Origin.Signer.Issuer,
+	} {
+		if v != "" {
+			notes[key] = v
+		}
+	}
+	return notes
 }
 
 // together is one policy that stands for all that were asked, for several have to allow: its digest is that of their digests.

@@ -38,7 +38,7 @@ func (s *session) verify(ctx context.Context, target string) error {
 		return err
 	}
 	var own []*policy.Bundle
-	if len(s.in.all("policy")) > 0 || s.in.one("policy-data") != "" {
+	if s.ownPolicy() {
 		if own, err = s.policies(ctx, nil); err != nil {
 			return err
 		}
@@ -97,6 +97,12 @@ func (s *session) verify(ctx context.Context, target string) error {
 		s.report.Comparison = compared(u.record.decision, u.decision, false)
 	}
 	return s.describeVerified(u.image, u.judged)
+}
+
+// ownPolicy reports whether an image is to be held to other policies than the recorded ones.
+func (s *session) ownPolicy() bool {
+	return slices.ContainsFunc([]string{"policy", "policy-data", "repository-policy", "policy-key", "policy-identity", "policy-issuer", "policy-min-revision"},
+		func(name string) bool { return len(s.in.all(name)) > 0 })
 }
 
 // examine is all that is verified of an image: its evidence, every byte of it where it lies on disk, and the name it was built

@@ -81,12 +81,15 @@ func decode(payload []byte) (claim, error) {
 		return bad("_type is %q, not %q", w.Type, ita.StatementTypeUri)
 	case w.PredicateType == "":
 		return bad("no predicateType")
-	case w.Predicate.end == 0:
+	case w.Predicate.end == 0 && w.PredicateType != PredicateSign: // cosign leaves it out there
 		return bad("no predicate")
 	case len(w.Subject) == 0 || len(w.Subject) > maxSubjects:
 		return bad("%d subjects, not 1 to %d", len(w.Subject), maxSubjects)
 	}
 	c := claim{json: payload, predicateType: w.PredicateType, predicate: payload[w.Predicate.start:w.Predicate.end]}
+	if len(c.predicate) == 0 {
+		c.predicate = []byte("{}")
+	}
 	for i, s := range w.Subject {
 		if len(s.Digest) == 0 || len(s.Digest) > maxDigests {
 			return bad("subject %d has %d digests, not 1 to %d", i, len(s.Digest), maxDigests)

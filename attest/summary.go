@@ -44,11 +44,12 @@ type Summary struct {
 // Policy names a policy.
 type Policy struct {
 	URI    string
-	Digest string // sha256:<hex>; may be empty when there is nothing to take one of
+	Digest string            // sha256:<hex>; may be empty when there is nothing to take one of
+	Notes  map[string]string // what else is known of it, such as its revision and who signed it
 }
 
 func (p Policy) descriptor() (descriptor, error) {
-	d := descriptor{URI: p.URI}
+	d := descriptor{URI: p.URI, Annotations: p.Notes}
 	if err := isURI(p.URI); err != nil || p.Digest == "" {
 		return d, err
 	}

@@ -228,7 +228,10 @@ func attached(ctx context.Context, s source, digest, artifactType string) ([]Art
 }
 
 func readArtifact(ctx context.Context, s source, n node, content bool) (Artifact, error) {
-	a := Artifact{Type: n.doc.artifactType(), Digest: n.Digest, Subject: n.doc.Subject.Digest, Annotations: n.doc.Annotations}
+	a := Artifact{Type: n.doc.artifactType(), Digest: n.Digest, Annotations: n.doc.Annotations}
+	if n.doc.Subject != nil {
+		a.Subject = n.doc.Subject.Digest
+	}
 	for _, l := range n.doc.Layers {
 		layer := Layer{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations}
 		if content {

@@ -62,7 +62,7 @@ func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error)
 		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %w", source, errors.Unwrap(err)), "give a directory or a tar.gz file that holds an OPA bundle")
 	}
 	if opts.Name == "" {
-		opts.Name = nameOf(source)
+		opts.Name = NameOf(source)
 	}
 	var c contents
 	switch {
@@ -70,7 +70,7 @@ func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error)
 		c, err = readDir(ctx, source, len(opts.Keys) > 0)
 	case !info.Mode().IsRegular():
 		err = errors.New("is neither a directory nor a regular file")
-	case info.Size() > maxBundleSize:
+	case info.Size() > MaxBundle:
 		err = errTooBig
 	default:
 		c, err = readFile(ctx, source, len(opts.Keys) > 0)
@@ -137,8 +137,8 @@ func readFile(ctx context.Context, file string, whole bool) (contents, error) {
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
-// nameOf makes a bundle name of a path: "./acme policy.tar.gz" is "acme-policy". It is "" for "." and the like.
-func nameOf(source string) string {
+// NameOf makes a bundle name of a path or a repository: "./acme policy.tar.gz" is "acme-policy". It is "" for "." and the like.
+func NameOf(source string) string {
 	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(source), ".gz"), ".tar")
 	base = strings.TrimSuffix(base, ".tgz")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "._-")

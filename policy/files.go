@@ -19,7 +19,7 @@ import (
 // Limits on a bundle. The shipped one has a dozen files and 60 KiB; ten times the largest published rule
 // collections still fits, and a bomb does not.
 const (
-	maxBundleSize = 16 << 20 // bytes, compressed and again decompressed
+	MaxBundle     = 16 << 20 // bytes, compressed and again decompressed
 	maxBundleFile = 1000     // entries, whatever they are
 	maxDataDepth  = 16       // directories above a file
 )
@@ -73,7 +73,7 @@ type collector struct {
 }
 
 func newCollector(whole bool) *collector {
-	return &collector{contents: contents{files: files{}, rest: files{}}, whole: whole, left: maxBundleSize}
+	return &collector{contents: contents{files: files{}, rest: files{}}, whole: whole, left: MaxBundle}
 }
 
 // add reads one regular file. Its name must be a clean relative path.
@@ -114,7 +114,7 @@ func (c *collector) add(name string, open func() (io.ReadCloser, error)) error {
 	return nil
 }
 
-var errTooBig = fmt.Errorf("bundle is larger than %d MiB", maxBundleSize>>20)
+var errTooBig = fmt.Errorf("bundle is larger than %d MiB", MaxBundle>>20)
 
 func (c *collector) count() error {
 	if c.entries++; c.entries > maxBundleFile {
@@ -150,7 +150,7 @@ func readFS(ctx context.Context, fsys fs.FS, whole bool) (contents, error) {
 
 // readArchive collects a tar.gz. Nothing is ever written to disk from it.
 func readArchive(ctx context.Context, data []byte, whole bool) (contents, error) {
-	if len(data) > maxBundleSize {
+	if len(data) > MaxBundle {
 		return contents{}, errTooBig
 	}
 	gz, err := gzip.NewReader(bytes.NewReader(data))
@@ -158,7 +158,7 @@ func readArchive(ctx context.Context, data []byte, whole bool) (contents, error)
 		return contents{}, fmt.Errorf("not a tar.gz: %w", err)
 	}
 	c := newCollector(whole)
-	unpacked := &capped{r: gz, left: maxBundleSize + maxBundleFile*1024} // contents, and a header per entry
+	unpacked := &capped{r: gz, left: MaxBundle + maxBundleFile*1024} // contents, and a header per entry
 	tr := tar.NewReader(unpacked)
 	for {
 		h, err := tr.Next()

@@ -22,8 +22,18 @@ type Origin struct {
 // Origin returns where the bundle came from.
 func (b *Bundle) Origin() Origin { return b.origin }
 
+// WithOrigin returns the same bundle with another origin: of one that travelled with evidence, the recorded one.
+func (b *Bundle) WithOrigin(o Origin) *Bundle {
+	c := *b
+	c.origin = o
+	return &c
+}
+
 // Revision returns the revision in the bundle's manifest, or "".
 func (b *Bundle) Revision() string { return b.revision }
+
+// NotAfter returns when the bundle ends; the zero time is never.
+func (b *Bundle) NotAfter() time.Time { return b.notAfter }
 
 // notAfterKey is the member of a manifest's metadata that says when a bundle ends.
 const notAfterKey = "not_after"

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -78,6 +79,45 @@ func (c contents) signedBy(keys []byte) (string, error) {
 		last = err
 	}
 	return "", fmt.Errorf("%s: none of %d keys made the signature: %s", signatureFile, len(all), oneLine(last.Error()))
+}
+
+// Signed returns the bundle as tar.gz with OPA's signature in it, which opa and [Load] verify. token signs a payload as a compact JWS.
+func (b *Bundle) Signed(ctx context.Context, token func(payload []byte) (string, error)) ([]byte, error) {
+	c, err := readArchive(ctx, b.Archive(), false)
+	if err != nil {
+		return nil, err
+	}
+	h, err := bundle.NewSignatureHasher(bundle.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	list := []bundle.FileInfo{}
+	for _, name := range slices.Sorted(maps.Keys(c.files)) {
+		var v any = c.files[name]
+		if bundle.IsStructuredDoc(name) {
+			if err := util.Unmarshal(c.files[name], &v); err != nil {
+				return nil, fmt.Errorf("%s: %s", name, oneLine(err.Error()))
+			}
+		}
+		sum, err := h.HashFile(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		list = append(list, bundle.NewFile(name, hex.EncodeToString(sum), bundle.SHA256.String()))
+	}
+	payload, err := json.Marshal(bundle.DecodedSignature{Files: list})
+	if err != nil {
+		return nil, err
+	}
+	jwt, err := token(payload)
+	if err != nil {
+		return nil, err
+	}
+	if c.files[signatureFile], err = json.Marshal(bundle.SignaturesConfig{Signatures: []string{jwt}}); err != nil {
+		return nil, err
+	}
+	plain, err := tarball(c.files)
+	return gzipped(plain), err
 }
 
 // match holds the files to what was signed.

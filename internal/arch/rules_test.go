@@ -80,6 +80,7 @@ func owners() []owner {
 		{prefix: "go.yaml.in/yaml", by: []string{"policy"}, why: "METADATA and data.yaml of a bundle"},
 		{prefix: "sigs.k8s.io/yaml", by: []string{"action"}, why: "policy data given as YAML"},
 		{prefix: "github.com/digitorus", tests: []string{"attest"}, why: "a timestamp authority, for tests"},
+		{prefix: "github.com/go-git", by: []string{"action"}, why: "reads what decides from the base of a pull request; syft links it anyway"},
 		{prefix: "github.com/spf13/cobra", by: []string{"action"}, why: "the command line"},
 		{prefix: "github.com/spf13/pflag", by: []string{"action"}, why: "the command line"},
 		{prefix: "github.com/sethvargo/go-githubactions", by: []string{"action/report"}, why: "the form of workflow commands"},
