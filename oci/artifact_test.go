@@ -80,7 +80,7 @@ func TestArtifactRefuses(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for id, want := range map[string]string{
-		"several": "has 2 manifests, not 1", "none": "has 0 manifests, not 1", "large": "at most 33554432 are read", "wrong": "corrupt", "missing": "no blob", "absent": `no manifest "absent"`,
+		"several": "has 2 manifests, not 1", "none": "has 0 manifests, not 1", "large": "at most 33554432 are read", "wrong": "corrupt", "missing": "no blob", "absent": `no tag "absent"`,
 	} {
 		if _, err := at(id); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", id, err)

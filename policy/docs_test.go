@@ -95,8 +95,8 @@ func TestPolicyPage(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?s)`acme/([a-z.]+)`\n\n```[a-z]+\n(.*?)```").FindAllSubmatch(page, -1) {
 		blocks[string(m[1])] = string(m[2])
 	}
-	if len(blocks) != 3 {
-		t.Fatalf("the page has the files %v, want three", slices.Sorted(maps.Keys(blocks)))
+	if len(blocks) != 4 {
+		t.Fatalf("the page has the files %v, want four", slices.Sorted(maps.Keys(blocks)))
 	}
 	first := load(t, map[string]string{"licence.rego": blocks["licence.rego"]}, LoadOptions{})
 	d := decideOrFail(t, first, allowedInput())
