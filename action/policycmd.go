@@ -24,7 +24,7 @@ import (
 )
 
 func policyCommand(env Env) *cobra.Command {
-	return group("policy", "Work with policies", policyEvalCommand(env), policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
+	return group("policy", "Try, show, sign and publish policies", policyEvalCommand(env), policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
 }
 
 func policyEvalCommand(env Env) *cobra.Command {
@@ -143,7 +143,7 @@ func (s *session) signPolicy(ctx context.Context, source, out string) error {
 	}
 	key, ok := signer.(*attest.Key)
 	if !ok {
-		return hint.Misuse(errors.New("OPA's signatures are made by keys"), "give a key, or sign keyless with sealyard policy push")
+		return hint.Misuse(errors.New("OPA's signatures are made by keys"), "give --key, or sign keyless with sealyard policy push")
 	}
 	signed, err := b.Signed(ctx, key.Token)
 	if err != nil {

@@ -49,9 +49,9 @@ func (s *session) voucher(ctx context.Context) (voucher, error) {
 	key, who, issuer := s.in.one("policy-key"), s.in.one("policy-identity"), s.in.one("policy-issuer")
 	switch {
 	case key != "" && who != "":
-		return voucher{}, hint.Misuse(errors.New("policy-key and policy-identity: either of them would be enough"), "give the one that your policies are signed by")
+		return voucher{}, hint.Misuse(errors.New("--policy-key and --policy-identity: either of them would be enough"), "give the one that your policies are signed by")
 	case who == "" && issuer != "":
-		return voucher{}, hint.Misuse(errors.New("policy-issuer without policy-identity would accept anybody"), "name who signs the policies with policy-identity")
+		return voucher{}, hint.Misuse(errors.New("--policy-issuer without --policy-identity would accept anybody"), "name who signs the policies with --policy-identity")
 	case key != "":
 		pem, err := s.publicKey(ctx, key)
 		if err != nil {
@@ -176,7 +176,7 @@ func policySigner(id attest.Identity) policy.Signer {
 
 // notSigned says that a policy is not signed by whom it must be. Nothing was decided then: it is no denial.
 func notSigned(why error) error {
-	return hint.Wrap(fmt.Errorf("it is not signed by whom policy-key or policy-identity names: %v", why), "sign it with sealyard policy push or sealyard policy sign")
+	return hint.Wrap(fmt.Errorf("it is not signed by whom --policy-key or --policy-identity names: %v", why), "sign it with sealyard policy push or sealyard policy sign")
 }
 
 // bundleInRegistry loads a policy that was pushed as an OCI artifact, by OPA, conftest, or policy push.
@@ -215,7 +215,7 @@ func (s *session) policyArtifact(ctx context.Context, name string, v voucher) (o
 	}
 	if ref.Digest == "" && !v.demands() {
 		return oci.Artifact{}, none, hint.Misuse(errors.New("a tag can be moved by whoever may write there, and nobody is named who must have signed"),
-			"pin it, %s%s@sha256:HEX, or name its signer with policy-key or policy-identity", inRegistry, ref.Repository)
+			"pin it, %s%s@sha256:HEX, or name its signer with --policy-key or --policy-identity", inRegistry, ref.Repository)
 	}
 	remote, err := s.remote()
 	if err != nil {

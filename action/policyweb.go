@@ -38,7 +38,7 @@ func (s *session) bundleOnWeb(ctx context.Context, name string, v voucher) (*pol
 		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %q is no digest", shown, u.Fragment), "write #sha256= and 64 hex digits")
 	case pin == nil && !v.demands():
 		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: what is there can be another one tomorrow, and nobody is named who must have signed", shown),
-			"pin it, add #sha256=HEX, or name its signer with policy-key or policy-identity")
+			"pin it, add #sha256=HEX, or name its signer with --policy-key or --policy-identity")
 	}
 	place := *u
 	place.User, place.RawQuery, place.Fragment = nil, "", "" // what opens a door is not evidence (T5)
@@ -125,5 +125,5 @@ func (s *session) secure(u *url.URL) error {
 	case host == "localhost" || ip != nil && ip.IsLoopback() || slices.Contains(s.in.all("plain-http"), host) || slices.Contains(s.in.all("plain-http"), u.Host):
 		return nil
 	}
-	return hint.Misuse(fmt.Errorf("%q without TLS", u.Host), "use https, or list the host in plain-http")
+	return hint.Misuse(fmt.Errorf("%q without TLS", u.Host), "use https, or list the host in --plain-http")
 }

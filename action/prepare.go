@@ -43,7 +43,7 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 		return nil, err
 	}
 	if signed.demands() && !slices.ContainsFunc(sources, func(name string) bool { return name != baselineWord }) {
-		return nil, hint.Misuse(errors.New("policy names no bundle that somebody could have signed"), "name the bundle that policy-key or policy-identity is for; the baseline is part of this program")
+		return nil, hint.Misuse(errors.New("--policy names no bundle that somebody could have signed"), "name the bundle that --policy-key or --policy-identity is for; the baseline is part of this program")
 	}
 	var out []*policy.Bundle
 	for i, src := range slices.Concat(sources, s.in.all("repository-policy")) {
@@ -76,7 +76,7 @@ func (s *session) recent(bundles []*policy.Bundle) error {
 		name, least, ok := strings.Cut(v, "=")
 		i := slices.IndexFunc(bundles, func(b *policy.Bundle) bool { return b.Name() == name })
 		if !ok || i < 0 {
-			return hint.Misuse(fmt.Errorf("input policy-min-revision: %q: no policy has that name", v), "write NAME=REVISION, with the name in the bundle's manifest")
+			return hint.Misuse(fmt.Errorf("--policy-min-revision: %q: no policy has that name", v), "write NAME=REVISION, with the name in the bundle's manifest")
 		}
 		if err := bundles[i].AtLeast(least); err != nil {
 			return err

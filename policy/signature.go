@@ -48,7 +48,7 @@ func (c contents) vouched(opts LoadOptions) (files, Origin, error) {
 		}
 		origin.Signer = Signer{Kind: SignerKey, ID: id}
 	case c.signature != nil && origin == (Origin{}):
-		return nil, origin, hint.Misuse(errors.New("the bundle is signed, and no key is given to verify it with"), "name the public key with policy-key")
+		return nil, origin, hint.Misuse(errors.New("the bundle is signed, and no key is given to verify it with"), "name the public key with --policy-key")
 	}
 	return c.files, origin, nil
 }
