@@ -82,7 +82,11 @@ func runAudit(ctx context.Context, env Env, in values, named []string) (err erro
 	if err := a.openLog(); err != nil {
 		return err
 	}
-	defer a.log.close()
+	defer func() {
+		if closed := a.log.close(); closed != nil && (err == nil || errors.Is(err, errDenied)) {
+			err = fmt.Errorf("write results: %w", closed)
+		}
+	}()
 	var todo []string
 	mine := 0
 	for _, target := range all {
@@ -104,7 +108,7 @@ func runAudit(ctx context.Context, env Env, in values, named []string) (err erro
 		err = tell
 	}
 	if err != nil {
-		return hint.Wrap(err, "the results so far are whole; the same command with the same output goes on from there")
+		return hint.Wrap(err, "%s", a.again("the results so far are whole; the same command with the same output goes on from there"))
 	}
 	return a.outcome()
 }
@@ -137,27 +141,37 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 		}
 	}
 	a.by.shelf = &shelf{}
-	a.basis = a.foundation(ctx)
-	return part, nil
+	a.basis, err = a.foundation(ctx)
+	return part, err
 }
 
 // foundation is the digest of everything that a verdict rests on besides the image: whom to believe, by the content of keys and
 // roots, and what to hold it to. Results that rest on something else are not taken for done.
-func (a *audit) foundation(ctx context.Context) string {
+func (a *audit) foundation(ctx context.Context) (string, error) {
 	h := sha256.New()
-	if kept, err := a.rootNames(); err == nil && a.in.one("key") == "" {
-		for _, name := range kept {
-			if raw, err := readFile(name); err == nil {
-				fmt.Fprintf(h, "root %q\n", sha256of(raw))
-			}
+	if a.in.one("key") == "" || len(a.in.all("trusted-root")) > 0 {
+		names, err := a.rootNames()
+		if err != nil {
+			return "", err
+		}
+		roots, err := files(names)
+		if err != nil {
+			return "", err
+		}
+		for _, root := range roots {
+			fmt.Fprintf(h, "root %q\n", sha256of(root.Data))
 		}
 	}
-	for _, in := range slices.Concat(gateInputs(), signInputs()) {
+	for _, in := range slices.Concat(gateInputs(), signInputs(), identityInputs()) {
 		if !in.takes("audit") || in.name == "policy" || in.name == "policy-data" || in.name == "trusted-root" {
 			continue
 		}
 		for _, v := range a.in.all(in.name) {
-			if raw, err := a.material(ctx, in.name, v); err == nil {
+			if in.name == "key" { // its name may come to mean another one
+				raw, err := a.publicKey(ctx, v)
+				if err != nil {
+					return "", err
+				}
 				v = sha256of(raw)
 			}
 			fmt.Fprintf(h, "%q %q\n", in.name, v)
@@ -166,18 +180,7 @@ func (a *audit) foundation(ctx context.Context) string {
 	for _, b := range a.by.own {
 		fmt.Fprintf(h, "policy %q %q\n", b.Name(), b.Digest())
 	}
-	return fmt.Sprintf("sha256:%x", h.Sum(nil))
-}
-
-// material is what an input that names a key or a root stands for: its name may come to mean another one.
-func (a *audit) material(ctx context.Context, input, name string) ([]byte, error) {
-	switch input {
-	case "key":
-		return a.publicKey(ctx, name)
-	case "trusted-root":
-		return readFile(name)
-	}
-	return nil, errors.New("it stands for itself")
+	return fmt.Sprintf("sha256:%x", h.Sum(nil)), nil
 }
 
 // firstReference is the first source or target in a registry: it is there that registry-username logs in.
@@ -208,11 +211,19 @@ func (a *audit) summary() io.Writer {
 	return a.env.Stdout
 }
 
+// again is what to do when not all is done: to go on needs the results of before in a file.
+func (a *audit) again(withOutput string) string {
+	if a.log.done == nil {
+		return "with --output FILE the same command could go on where it stopped"
+	}
+	return withOutput
+}
+
 // outcome is what all images together come to.
 func (a *audit) outcome() error {
 	switch {
 	case a.sum.Undecided > 0:
-		return hint.Wrap(fmt.Errorf("%d of %d images have no decision", a.sum.Undecided, a.sum.Images()), "their lines say why; the same command with the same output audits only them again")
+		return hint.Wrap(fmt.Errorf("%d of %d images have no decision", a.sum.Undecided, a.sum.Images()), "%s", a.again("their lines say why; the same command with the same output audits only them again"))
 	case a.sum.Denied > 0:
 		return errDenied
 	}

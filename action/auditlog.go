@@ -97,8 +97,9 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // close closes the file of results; every line was written before.
-func (l *auditLog) close() {
+func (l *auditLog) close() error {
 	if f, ok := l.out.(*os.File); ok && l.done != nil {
-		_ = f.Close()
+		return f.Close()
 	}
+	return nil
 }

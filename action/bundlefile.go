@@ -39,12 +39,23 @@ func (s *session) bundleFile(target string) (file, artifact string, err error) {
 	if artifact == "" {
 		return "", "", hint.Misuse(fmt.Errorf("%q is a file of bundles, and they are about some artifact", file), "name it with --subject sha256:DIGEST or --subject FILE")
 	}
-	for _, name := range []string{"policy", "policy-data", "expect-image", "vsa", "svr", "verifier-id", "summary-key", "db", "layout", "layout-key"} {
-		if len(s.in.all(name)) > 0 {
-			return "", "", hint.Misuse(fmt.Errorf("--%s has no meaning for a file of bundles: nothing is decided about it", name), "leave it out, or verify the image")
+	return file, artifact, s.decidesNothing()
+}
+
+// decidesNothing refuses inputs that are for a decision, which a file of bundles gets none of.
+func (s *session) decidesNothing() error {
+	names := []string{"expect-image", "layout", "layout-key"}
+	for _, in := range slices.Concat(gateInputs(), summaryInputs()) {
+		if in.takes("verify") && s.in.one(in.name) != in.value {
+			names = append(names, in.name)
 		}
 	}
-	return file, artifact, nil
+	for _, name := range names {
+		if len(s.in.all(name)) > 0 {
+			return hint.Misuse(fmt.Errorf("--%s has no meaning for a file of bundles: nothing is decided about it", name), "leave it out, or verify the image")
+		}
+	}
+	return nil
 }
 
 // looksLikeJSON reports whether a file begins as a JSON object, which no tar does that a tool writes.
@@ -133,7 +144,7 @@ func prove(trust *attest.Trust, b attest.FileBundle, digests []string) (report.P
 	}
 	var first error
 	for _, digest := range digests {
-		p, err := proveOne(trust, b, digest)
+		p, err := proveOne(trust, b, digest, digests)
 		if err == nil || !errors.Is(err, attest.ErrSubject) {
 			return p, err
 		}
@@ -144,7 +155,8 @@ func prove(trust *attest.Trust, b attest.FileBundle, digests []string) (report.P
 	return report.ProvenBundle{}, first
 }
 
-func proveOne(trust *attest.Trust, b attest.FileBundle, digest string) (report.ProvenBundle, error) {
+// proveOne verifies a bundle by one of the digests that an artifact goes by.
+func proveOne(trust *attest.Trust, b attest.FileBundle, digest string, all []string) (report.ProvenBundle, error) {
 	if b.Message {
 		m, err := trust.VerifyMessage(b.JSON, digest)
 		if err != nil {
@@ -155,6 +167,9 @@ func proveOne(trust *attest.Trust, b attest.FileBundle, digest string) (report.P
 	v, err := trust.Verify(b.JSON, digest)
 	if err != nil {
 		return report.ProvenBundle{}, err
+	}
+	if twin := v.Twin(digest); twin != "" && len(all) > 1 && !slices.Contains(all, twin) {
+		return report.ProvenBundle{}, fmt.Errorf("%w: its subject has %s too, and the file has not", attest.ErrUntrusted, twin)
 	}
 	return report.ProvenBundle{
 		Number: b.Number, PredicateType: v.PredicateType(), Statement: v.Digest(), Subjects: v.Subjects(), Signer: signerOf(v.Signer()), Times: stamps(v.Times()),

@@ -1,9 +1,15 @@
 package action
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
+	"github.com/sealyard/sealyard/policy"
 )
 
 // R87: what the policy sees of a configuration is what a runtime makes of it: one that could be read in two ways is refused.
@@ -28,6 +34,61 @@ func TestConfigIsReadInOneWay(t *testing.T) {
 	} {
 		if user, err := facts(config); err == nil {
 			t.Errorf("%s: user %q", config, user)
+		}
+	}
+}
+
+// T18: of two decisions of one second the denial counts, in whatever order they are found; of others the newer.
+func TestDecisionsOfOneSecond(t *testing.T) {
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	allowed, denied := record{time: at, decision: policy.Decision{Allowed: true}}, record{time: at}
+	later := record{time: at.Add(time.Second), decision: policy.Decision{Allowed: true}}
+	if !denied.outlives(allowed) || allowed.outlives(denied) || !later.outlives(denied) || denied.outlives(later) || !allowed.outlives(record{}) {
+		t.Error("a decision outlives one that it should not")
+	}
+}
+
+// T24: a file is the subject of a statement by both digests that the statement gives it, or not at all.
+func TestFileHasBothDigests(t *testing.T) {
+	private, public, err := attest.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := attest.NewKey(private, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := attest.LoadTrust(attest.TrustOptions{PublicKeys: []attest.File{{Name: "key", Data: public}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	digests, err := artifactDigests(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		sha512 string
+		want   string
+	}{"both": {digests[1][7:], ""}, "another": {strings.Repeat("0", 128), "the file has not"}} {
+		st, err := attest.Link(attest.StepFacts{Name: "build", Products: []attest.Artifact{{Name: "file", Digests: map[string]string{"sha256": digests[0][7:], "sha512": c.sha512}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := key.Sign(t.Context(), st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := attest.ReadBundles(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = prove(trust, all[0], digests)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

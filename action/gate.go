@@ -173,11 +173,7 @@ func (g *gate) identified(ctx context.Context) (attest.Signer, attest.Identity, 
 	if err != nil || signer == nil {
 		return nil, attest.Identity{Kind: attest.KindNone}, err
 	}
-	f, ok := signer.(attest.Foreteller)
-	if !ok {
-		return nil, attest.Identity{}, fmt.Errorf("signer %T cannot say who signs", signer)
-	}
-	id, err := f.Identity(ctx)
+	id, err := signer.Identity(ctx)
 	return signer, id, err
 }
 

@@ -33,7 +33,7 @@ type input struct {
 
 // inputs is the one list of everything a user can set. The first group keeps docker/build-push-action's names.
 func inputs() []input {
-	return slices.Concat(buildInputs(), gateInputs(), signInputs(), summaryInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs(), cosignInputs())
+	return slices.Concat(buildInputs(), gateInputs(), signInputs(), identityInputs(), summaryInputs(), auditInputs(), registryInputs(), reportInputs(), refusedInputs(), cosignInputs())
 }
 
 func buildInputs() []input {
@@ -117,6 +117,13 @@ func signInputs() []input {
 		{name: "layout", on: "verify", help: "in-toto layout that the image must have been made by, signed by each layout-key"},
 		{name: "layout-key", kind: list, on: "verify", help: "public keys of the layout's owners: each of them must have signed it"},
 		{name: "expect-image", on: "verify audit publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
+	}
+}
+
+// identityInputs say whose keyless signature is believed.
+func identityInputs() []input {
+	const who = "verify verify-vsa audit inspect publish"
+	return []input{
 		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
 		{name: "ref", on: who, help: "git ref that must have been built, in full: refs/heads/main"},

@@ -70,10 +70,8 @@ func runInspect(ctx context.Context, env Env, in values, target string) error {
 
 // namesTrust reports whether any input says whom to believe.
 func (s *session) namesTrust() bool {
-	return slices.ContainsFunc([]string{
-		"key", "trusted-root", "repo", "workflow", "ref", "signer-workflow", "runner", "event",
-		"certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer", "certificate-oidc-issuer-regexp",
-	}, func(name string) bool { return len(s.in.all(name)) > 0 })
+	return len(s.in.all("key")) > 0 || len(s.in.all("trusted-root")) > 0 ||
+		slices.ContainsFunc(identityInputs(), func(in input) bool { return len(s.in.all(in.name)) > 0 })
 }
 
 func (v *viewer) inspect(ctx context.Context) error {
@@ -143,7 +141,7 @@ func (v *viewer) attached(ctx context.Context, digest string) error {
 // bundle looks at one bundle that is attached to a manifest.
 func (v *viewer) bundle(a oci.Artifact, digest string) {
 	id := a.Digest
-	if len(a.Layers) > 0 {
+	if len(a.Layers) == 1 { // the same bundle at several manifests is one claim
 		id = a.Layers[0].Digest
 	}
 	c := v.claims[id]
@@ -237,6 +235,9 @@ func originOf(predicate json.RawMessage) origin {
 		return origin{}
 	}
 	d, r := p.BuildDefinition, p.RunDetails
+	if d.BuildType != attest.BuildType { // only there is source among what agrees with the certificate
+		d.External.Source, d.External.Ref = "", ""
+	}
 	o := origin{
 		source: report.InspectedSource{Repository: cmp.Or(d.External.Source, d.External.Workflow.Repository), Ref: cmp.Or(d.External.Ref, d.External.Workflow.Ref)},
 		build:  report.InspectedBuild{Builder: r.Builder.ID, Type: d.BuildType, Run: r.Metadata.InvocationID, Started: r.Metadata.StartedOn},

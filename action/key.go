@@ -32,7 +32,7 @@ const (
 )
 
 // keySigner opens the key that the input names: in this process, or where it stays.
-func (s *session) keySigner(ctx context.Context) (attest.Signer, error) {
+func (s *session) keySigner(ctx context.Context) (*attest.Key, error) {
 	name := s.in.one("key")
 	if name == "" {
 		return nil, hint.Misuse(errors.New("--sign key, and no key is given"), "give one with --key; sealyard key generate makes one")
@@ -141,7 +141,7 @@ func (s *session) secret(ctx context.Context, name string) (map[string][]byte, e
 		return nil, hint.Misuse(errors.New("kubectl, which reads the Secret, is not in PATH"), "install kubectl, or give the key as a file or env://NAME")
 	}
 	cmd := exec.CommandContext(ctx, kubectl, "get", "secret", "--namespace", parts[1], parts[2], "--output", "json")
-	cmd.Env = slices.DeleteFunc(slices.Clone(s.env.Environ), Secret)
+	cmd.Env = slices.DeleteFunc(slices.Clone(s.env.Environ), ours)
 	cmd.WaitDelay = time.Second // programs that kubectl starts, to log in, may hold its output open for longer
 	out, why := &limited{left: maxFile}, &limited{left: maxFile}
 	cmd.Stdout, cmd.Stderr = out, why
@@ -171,9 +171,20 @@ func (l *limited) Write(b []byte) (int, error) {
 	return l.Buffer.Write(b)
 }
 
-// Secret reports whether a NAME=value of the environment is for this program alone: the job's identity, passwords, and the inputs of a
-// step. No program that it starts needs one (T10).
-func Secret(variable string) bool {
+// Environ returns the environment of this process, and takes out of it what is for this program alone: the job's identity, passwords,
+// and the inputs of a step. The programs that it starts inherit the rest, and none needs one of those (T10).
+func Environ() []string {
+	all := os.Environ()
+	for _, v := range all {
+		if name, _, _ := strings.Cut(v, "="); ours(v) {
+			os.Unsetenv(name)
+		}
+	}
+	return all
+}
+
+// ours reports whether a NAME=value of the environment is for this program alone.
+func ours(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return strings.HasPrefix(name, "INPUT_") || slices.Contains([]string{tokenBearer, tokenURL, tokenWord, keyPassword, tokenPIN}, name)
 }

@@ -101,20 +101,16 @@ func (s *session) signLayout(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := s.keySigner(ctx)
+	key, err := s.keySigner(ctx)
 	if err != nil {
 		return err
 	}
-	key, ok := signer.(*attest.Key)
-	if !ok {
-		return hint.Misuse(fmt.Errorf("key %q is not in a file", s.in.one("key")), "sign with a key file, as sealyard key generate makes it")
-	}
-	signed, err := attest.SignLayout(attest.File{Name: name, Data: raw}, key)
+	signed, err := attest.SignLayout(ctx, attest.File{Name: name, Data: raw}, key)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, signed, 0o644); err != nil {
-		return fmt.Errorf("write %q: %w", name, err)
+	if err := replace(name, signed); err != nil {
+		return err
 	}
 	fmt.Fprintf(s.env.Stdout, "signed %s\n", name)
 	return nil

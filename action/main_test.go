@@ -47,15 +47,8 @@ func (s suite) Run() int {
 func sealyard() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	environ := os.Environ()
-	for _, v := range environ {
-		if action.Secret(v) {
-			name, _, _ := strings.Cut(v, "=")
-			os.Unsetenv(name)
-		}
-	}
 	os.Exit(action.Main(ctx, action.Env{
-		Args: os.Args, Environ: environ, Now: time.Now, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Args: os.Args, Environ: action.Environ(), Now: time.Now, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}))
 }
 

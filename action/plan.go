@@ -180,9 +180,9 @@ func (s *session) secrets() []string {
 			case in.name == "secret-envs":
 				out = append(out, s.env.getenv(rest))
 			case in.name == "secret-files":
-				if raw, err := readFile(rest); err == nil { // when it cannot be read, the build says so
-					out = append(out, strings.TrimSpace(string(raw)))
-				}
+				out = append(out, contentOf(rest))
+			case in.name == "key-password-file":
+				out = append(out, contentOf(v))
 			case in.secret && in.name != "identity-token": // which may be the name of a file
 				out = append(out, v)
 			}
@@ -191,6 +191,15 @@ func (s *session) secrets() []string {
 	slices.Sort(out)
 	s.hidden = append([]string{}, slices.DeleteFunc(slices.Compact(out), func(v string) bool { return v == "" })...)
 	return s.hidden
+}
+
+// contentOf is what a file holds to hide it; when it cannot be read, whoever needs it says so.
+func contentOf(file string) string {
+	raw, err := readFile(file)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
 }
 
 func (s *session) epoch(keep func(error)) *int64 {

@@ -137,13 +137,9 @@ func (s *session) signPolicy(ctx context.Context, source, out string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := s.keySigner(ctx)
+	key, err := s.keySigner(ctx)
 	if err != nil {
 		return err
-	}
-	key, ok := signer.(*attest.Key)
-	if !ok {
-		return hint.Misuse(errors.New("OPA's signatures are made by keys"), "give --key, or sign keyless with sealyard policy push")
 	}
 	signed, err := b.Signed(ctx, key.Token)
 	if err != nil {
@@ -232,11 +228,7 @@ func (s *session) signPushed(ctx context.Context, repo *oci.Repository, signer a
 		fmt.Fprintln(s.env.Stderr, "nobody signs: this policy is only good for those who pin its digest")
 		return nil
 	}
-	f, ok := signer.(attest.Foreteller)
-	if !ok {
-		return fmt.Errorf("signer %T cannot say who signs", signer)
-	}
-	id, err := f.Identity(ctx)
+	id, err := signer.Identity(ctx)
 	if err != nil {
 		return err
 	}

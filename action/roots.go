@@ -124,12 +124,18 @@ func updateRoot(ctx context.Context, env Env, file string, u attest.RootUpdate, 
 		return err
 	}
 	fmt.Fprintf(told, "%s as of %s from %s\n", file, record.Updated.Format(time.RFC3339), record.Mirror)
-	if config != nil {
-		name := filepath.Join(filepath.Dir(file), signingConfig)
-		if err := replace(name, config); err != nil {
+	services := filepath.Join(filepath.Dir(file), signingConfig)
+	if config == nil {
+		if u.Last != nil && u.Last.Mirror != record.Mirror { // what is there is the other repository's
+			if err := os.Remove(services); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("update %q: %w", file, err)
+			}
+		}
+	} else {
+		if err := replace(services, config); err != nil {
 			return err
 		}
-		fmt.Fprintf(told, "%s as of %s from %s\n", name, record.Updated.Format(time.RFC3339), record.Mirror)
+		fmt.Fprintf(told, "%s as of %s from %s\n", services, record.Updated.Format(time.RFC3339), record.Mirror)
 	}
 	return replace(file+recordSuffix, append(text, '\n')) // last: without it, the file's own date counts
 }

@@ -348,7 +348,7 @@ func newest(verified []attest.Verified, img oci.Image) (record, error) {
 		if err != nil {
 			return record{}, fmt.Errorf("decision claim %s: %w", v.Digest(), err)
 		}
-		if r.time.After(best.time) {
+		if r.outlives(best) {
 			best, best.self = r, v
 		}
 	}
@@ -356,6 +356,11 @@ func newest(verified []attest.Verified, img oci.Image) (record, error) {
 		return record{}, errors.New("no verified decision about this image is attached to it")
 	}
 	return best, nil
+}
+
+// outlives reports whether r is the word that counts after another's. Of two of one second, which may be either's order, it is the denial.
+func (r record) outlives(other record) bool {
+	return r.time.After(other.time) || r.time.Equal(other.time) && !r.decision.Allowed
 }
 
 func covers(subjects []string, img oci.Image) bool {

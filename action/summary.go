@@ -74,7 +74,7 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 		return nil, hint.Misuse(fmt.Errorf("attach-vsa: %q is a tar, which is only read", target), "attach it in a directory or in the registry")
 	}
 	if z.signer == nil {
-		return nil, hint.Misuse(errors.New("attach-vsa: nobody signs the summary"), "give the verifier's own key as summary-key, or a signing config in a job with an identity token")
+		return nil, hint.Misuse(errors.New("attach-vsa: nobody signs the summary"), "give the verifier's own key as summary-key, or signing-config where keyless signing is possible")
 	}
 	return z, nil
 }
@@ -131,13 +131,28 @@ func (s *session) summarySigner(ctx context.Context) (attest.Signer, error) {
 	default:
 		return nil, nil
 	}
-	return signing.signer(ctx)
+	signer, err := signing.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.in.one("key") != "" && s.in.one("summary-key") == "" {
+		return signer, nil // no trusted root is given where the image is verified by a key: whoever relies on the summary has one
+	}
+	id, err := signer.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := signing.trustIn(signer, id)
+	if err != nil {
+		return nil, err
+	}
+	return checked{signer, trust}, nil
 }
 
 // verifierOf is the verifier that a signer stands for by itself: a workflow.
 func verifierOf(ctx context.Context, signer attest.Signer) (string, error) {
-	if f, ok := signer.(attest.Foreteller); ok {
-		id, err := f.Identity(ctx)
+	if signer != nil {
+		id, err := signer.Identity(ctx)
 		if err != nil {
 			return "", err
 		}

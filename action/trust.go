@@ -87,15 +87,13 @@ func (s *session) roots() ([]attest.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []attest.File
-	for _, name := range names {
-		raw, err := readFile(name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, attest.File{Name: name, Data: raw})
-		if old := rootAge(name, raw).old(s.now); old != "" {
-			fmt.Fprintf(s.env.Stderr, "warning: trusted root %q %s; to refresh it: sealyard trust update\n", name, report.Clean(old))
+	out, err := files(names)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range out {
+		if old := rootAge(f.Name, f.Data).old(s.now); old != "" {
+			fmt.Fprintf(s.env.Stderr, "warning: trusted root %q %s; to refresh it: sealyard trust update\n", f.Name, report.Clean(old))
 		}
 	}
 	return out, nil

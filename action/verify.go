@@ -12,7 +12,6 @@ import (
 	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/internal/hint"
 	"github.com/sealyard/sealyard/oci"
-	"github.com/sealyard/sealyard/policy"
 )
 
 // maxIgnored is how many of the bundles that do not count are told one by one: anyone can attach any number.
@@ -33,17 +32,7 @@ func runVerify(ctx context.Context, env Env, in values, target string) error {
 }
 
 func (s *session) verify(ctx context.Context, target string) error {
-	trust, err := s.trust(ctx)
-	if err != nil {
-		return err
-	}
-	var own []*policy.Bundle
-	if s.ownPolicy() {
-		if own, err = s.policies(ctx, nil); err != nil {
-			return err
-		}
-	}
-	layout, err := s.layout()
+	a, layout, err := s.standards(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,16 +43,15 @@ func (s *session) verify(ctx context.Context, target string) error {
 	if db != nil {
 		defer db.Close()
 	}
-	store, done, err := s.open(ctx, target)
-	if err != nil {
+	var done func()
+	if a.store, done, err = s.open(ctx, target); err != nil {
 		return err
 	}
 	defer done()
-	summary, err := s.summarizer(ctx, target, store)
+	summary, err := s.summarizer(ctx, target, a.store)
 	if err != nil {
 		return err
 	}
-	a := auditor{store: store, trust: trust, own: own}
 	u, err := a.examine(ctx, s.in.one("expect-image"))
 	if err != nil {
 		return err
@@ -74,26 +62,20 @@ func (s *session) verify(ctx context.Context, target string) error {
 		}
 	}
 	if u.record.time.IsZero() && !u.decision.Allowed {
-		u.explain(ctx, store)
+		u.explain(ctx, a.store)
 	}
 	s.report.Decision, s.report.Decided, s.report.Lost = u.decision, true, u.record.lost
 	if summary != nil {
-		if err := summary.write(ctx, u, store, s.now); err != nil {
+		if err := summary.write(ctx, u, a.store, s.now); err != nil {
 			return err
 		}
 	}
-	for i, r := range u.rejected {
-		if i == maxIgnored {
-			fmt.Fprintf(s.env.Stderr, "ignored: %d more\n", len(u.rejected)-i)
-			break
-		}
-		fmt.Fprintf(s.env.Stderr, "ignored: %s: %s\n", r.Digest, report.Clean(r.Reason))
-	}
+	s.tellIgnored(u.rejected)
 	whole := !u.record.time.IsZero() && !sealBroken(u.decision)
 	if db != nil && whole {
 		return s.today(ctx, u, db)
 	}
-	if len(own) > 0 && whole {
+	if len(a.own) > 0 && whole {
 		s.report.Comparison = compared(u.record.decision, u.decision, false)
 	}
 	return s.describeVerified(u.image, u.judged)
@@ -103,6 +85,31 @@ func (s *session) verify(ctx context.Context, target string) error {
 func (s *session) ownPolicy() bool {
 	return slices.ContainsFunc([]string{"policy", "policy-data", "repository-policy", "policy-key", "policy-identity", "policy-issuer", "policy-min-revision"},
 		func(name string) bool { return len(s.in.all(name)) > 0 })
+}
+
+// standards are whom to believe and what to hold an image to; the auditor has no store yet, and the layout is nil when none is given.
+func (s *session) standards(ctx context.Context) (a auditor, layout *heldTo, err error) {
+	if a.trust, err = s.trust(ctx); err != nil {
+		return a, nil, err
+	}
+	if s.ownPolicy() {
+		if a.own, err = s.policies(ctx, nil); err != nil {
+			return a, nil, err
+		}
+	}
+	layout, err = s.layout()
+	return a, layout, err
+}
+
+// tellIgnored names bundles that do not count, and why.
+func (s *session) tellIgnored(all []rejection) {
+	for i, r := range all {
+		if i == maxIgnored {
+			fmt.Fprintf(s.env.Stderr, "ignored: %d more\n", len(all)-i)
+			break
+		}
+		fmt.Fprintf(s.env.Stderr, "ignored: %s: %s\n", r.Digest, report.Clean(r.Reason))
+	}
 }
 
 // examine is all that is verified of an image: its evidence, every byte of it where it lies on disk, and the name it was built

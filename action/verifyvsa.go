@@ -46,21 +46,37 @@ func runVerifyVSA(ctx context.Context, env Env, in values, target string) error 
 	if err := want.Validate(); err != nil {
 		return err
 	}
+	if err := r.read(trust, want, summaries); err != nil {
+		return err
+	}
+	return s.reportSummary(r)
+}
+
+// read takes from the summaries that hold what they say. One that says FAILED is outlived only by a newer one that says PASSED.
+func (r *summaryReport) read(trust *attest.Trust, want attest.ExpectedSummary, summaries [][]byte) error {
+	var failed *attest.Summarized
 	for _, raw := range summaries {
+		var found attest.Summarized
 		v, err := trust.Verify(raw, r.Digest)
 		if err == nil {
-			var found attest.Summarized
-			if found, err = want.Check(v); err == nil {
-				r.Summary, r.Passed = latest(r.Summary, &found), true
-				continue
-			}
+			found, err = want.Check(v)
 		}
-		if !errors.Is(err, attest.ErrUntrusted) {
+		switch {
+		case err == nil:
+			r.Summary = latest(r.Summary, &found)
+			continue
+		case !errors.Is(err, attest.ErrUntrusted):
 			return err
+		case found.Failed:
+			failed = latest(failed, &found)
 		}
 		r.Reasons = append(r.Reasons, err.Error())
 	}
-	return s.reportSummary(r)
+	if failed != nil && r.Summary != nil && !r.Summary.Time.After(failed.Time) {
+		r.Summary = nil
+	}
+	r.Passed = r.Summary != nil
+	return nil
 }
 
 // summaries finds the bundles that may be summaries, and the digest and resource they must be about.

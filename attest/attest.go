@@ -80,7 +80,8 @@ type claim struct {
 	digest        string
 	predicateType string
 	subjects      []string
-	predicate     []byte // part of json
+	twins         map[string]string // of two digests that one subject has, either to the other
+	predicate     []byte            // part of json
 }
 
 // PredicateType is the URI that says what Predicate means.
@@ -89,6 +90,10 @@ func (c claim) PredicateType() string { return c.predicateType }
 // Subjects are the digests (sha256:<hex>, sha512:<hex>) that the statement is about, in its order. Digests in other
 // algorithms are left out: nothing may be decided on them (R19).
 func (c claim) Subjects() []string { return slices.Clone(c.subjects) }
+
+// Twin is the digest in the other algorithm that the statement gives to the subject of this one; "" when it gives none. An artifact
+// that has the one and not the other is not the subject.
+func (c claim) Twin(digest string) string { return c.twins[digest] }
 
 // Predicate is what is claimed. The bytes are shared: do not change them.
 func (c claim) Predicate() json.RawMessage { return c.predicate }

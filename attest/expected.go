@@ -27,6 +27,7 @@ type Summarized struct {
 	Digest   string    `json:"policyDigest"` // sha256:<hex>, or empty
 	Verifier string    `json:"verifier"`
 	Resource string    `json:"resource"`
+	Failed   bool      `json:"-"` // it is the expected verifier's word about the expected resource, and it says FAILED
 }
 
 // Validate refuses an expectation that leaves open what must have been verified, by whom and for which resource. Errors are
@@ -73,6 +74,7 @@ func (e ExpectedSummary) Check(v Verified) (Summarized, error) {
 	case p.Resource != e.Resource:
 		return out, fmt.Errorf("%w: the summary is about resource %q, not about %q", ErrUntrusted, p.Resource, e.Resource)
 	case p.Result != summaryPassed:
+		out.Failed = true
 		return out, fmt.Errorf("%w: the summary says %s", ErrUntrusted, p.Result)
 	}
 	for _, want := range e.Levels {

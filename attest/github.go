@@ -39,7 +39,9 @@ func GitHubToken(requestURL, requestToken string) TokenSource {
 			return "", err
 		}
 		req.Header.Set("Authorization", "Bearer "+requestToken)
-		client := &http.Client{Transport: patient{ctx, "token endpoint"}}
+		client := &http.Client{Transport: patient{ctx, "token endpoint"}, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // the bearer token is for this endpoint
+		}}
 		res, err := client.Do(req)
 		if err != nil {
 			return "", err

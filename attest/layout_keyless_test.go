@@ -36,7 +36,7 @@ func TestLayoutKeyless(t *testing.T) {
 		doc := fmt.Sprintf(`{"signed":{"_type":"layout","expires":"2099-01-01T00:00:00Z","readme":"","keys":{},"inspect":[],"steps":[{"_type":"step","name":"build",
 			"pubkeys":[],"cert_constraints":[%s],"expected_command":[],"threshold":1,"expected_materials":[["DISALLOW","*"]],
 			"expected_products":[["REQUIRE","image/index"],["CREATE","image/index"],["DISALLOW","*"]]}]},"signatures":[]}`, constraint)
-		signed, err := attest.SignLayout(attest.File{Name: "a.layout", Data: []byte(doc)}, owner)
+		signed, err := attest.SignLayout(t.Context(), attest.File{Name: "a.layout", Data: []byte(doc)}, owner)
 		if err != nil {
 			return nil, err
 		}

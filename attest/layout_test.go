@@ -123,7 +123,7 @@ func TestLayoutRefused(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || !hint.IsMisuse(err) || errors.Is(err, ErrUntrusted)) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
-		if s, again := SignLayout(File{Name: "a.layout", Data: doc}, signingKey()); (again == nil) != (c.want == "") {
+		if s, again := SignLayout(context.Background(), File{Name: "a.layout", Data: doc}, signingKey()); (again == nil) != (c.want == "") {
 			t.Errorf("%s: signed %.40s, %v", name, s, again)
 		}
 	}
@@ -157,7 +157,7 @@ func firstKey(s, id string) string {
 // R33: every owner must have signed, in either of in-toto's forms, what the layout says now.
 func TestLayoutOwners(t *testing.T) {
 	doc := aLayout(t, nil)
-	metablock, err := SignLayout(File{Data: doc}, signingKey())
+	metablock, err := SignLayout(context.Background(), File{Data: doc}, signingKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestLayoutOwners(t *testing.T) {
 	untrusted("not signed", doc, ownerPub())
 	untrusted("edited", bytes.Replace(metablock, []byte("2"), []byte("3"), 1), ownerPub())
 	untrusted("edited rule", bytes.ReplaceAll(metablock, []byte(`policy/baseline`), []byte(`policy/other`)), ownerPub())
-	again, err := SignLayout(File{Data: metablock}, signingKey())
+	again, err := SignLayout(context.Background(), File{Data: metablock}, signingKey())
 	if err != nil || bytes.Count(again, []byte(`"sig"`)) != 1 {
 		t.Errorf("signed twice: %v", err)
 	}

@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -75,7 +76,7 @@ func writeLayout(m in_toto.Metablock) ([]byte, error) {
 
 // SignLayout returns a layout file, as NewLayout writes it, with the signature of an owner. It refuses a layout that
 // LoadLayout would not load. Signatures of other owners stay; whether they still hold is for LoadLayout to say.
-func SignLayout(f File, k *Key) ([]byte, error) {
+func SignLayout(ctx context.Context, f File, k *Key) ([]byte, error) {
 	bad := func(err error) error {
 		return hint.Misuse(fmt.Errorf("layout %q: %w", f.Name, oneLine{err}), "`sealyard layout init` writes one")
 	}
@@ -105,7 +106,7 @@ func SignLayout(f File, k *Key) ([]byte, error) {
 	if err != nil {
 		return nil, bad(err)
 	}
-	sig, err := k.signer.SignMessage(bytes.NewReader(message))
+	sig, _, err := keypair{k}.SignData(ctx, message)
 	if err != nil {
 		return nil, fmt.Errorf("sign the layout %q: %w", f.Name, err)
 	}

@@ -42,7 +42,8 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 			pause = max(pause, no.after)
 		}
 		waited += pause
-		if err == nil || try == maxTries || waited > patience || p.ctx.Err() != nil {
+		once := r.Body != nil && r.GetBody == nil // the body is spent
+		if err == nil || once || errors.Is(err, errLong) || try == maxTries || waited > patience || p.ctx.Err() != nil {
 			return res, err
 		}
 		if ended := sleep(p.ctx, pause); ended != nil {
@@ -68,7 +69,7 @@ func (p patient) once(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s: %w", p.service, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, err := wholeAnswer(res.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: its answer: %w", p.service, err)
 	}
@@ -78,6 +79,18 @@ func (p patient) once(r *http.Request) (*http.Response, error) {
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	return res, nil
+}
+
+// errLong says that a service answers with more than anybody reads of it.
+var errLong = fmt.Errorf("it is larger than expected: more than %d bytes", maxAnswer)
+
+// wholeAnswer reads the whole of one, and refuses a longer one instead of cutting it.
+func wholeAnswer(r io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if err == nil && len(body) > maxAnswer {
+		err = errLong
+	}
+	return body, err
 }
 
 // refusal is an answer that may be another one later.

@@ -60,6 +60,27 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// An answer is read whole or refused, and a question that is spent is not asked again with an empty body.
+func TestPatienceIsWhole(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries++; r.Method == http.MethodPost {
+			http.Error(w, "no", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write(make([]byte, maxAnswer+1))
+	}))
+	defer s.Close()
+	client := &http.Client{Transport: patient{context.Background(), "service"}}
+	if _, err := client.Post(s.URL, "text/plain", io.MultiReader(strings.NewReader("question"))); err == nil || tries != 1 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+	if _, err := client.Get(s.URL); err == nil || !strings.Contains(err.Error(), "more than 4194304 bytes") {
+		t.Errorf("a longer answer than is read: %v", err)
+	}
+}
+
 // The deadline of a run ends a wait, and what was waited for is still said.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -83,7 +82,7 @@ func (t tiles) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogE
 		return nil, err
 	}
 	defer res.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	raw, err := wholeAnswer(res.Body)
 	switch {
 	case err != nil:
 		return nil, err

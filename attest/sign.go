@@ -21,11 +21,8 @@ type Bundle []byte
 // attesttest.Signer holds an implementation to this.
 type Signer interface {
 	Sign(ctx context.Context, s Statement) (Bundle, error)
-}
-
-// Foreteller is a Signer that can say, before it signs, who will have signed: the identity that Trust.Verify finds in
-// its bundles. The gate needs it to decide on unsigned statements as an auditor will on signed ones.
-type Foreteller interface {
+	// Identity says, before anything is signed, who will have signed: the identity that Trust.Verify finds in the bundles. The
+	// gate needs it to decide on unsigned statements as an auditor will on signed ones.
 	Identity(ctx context.Context) (Identity, error)
 }
 

@@ -70,10 +70,8 @@ func assemble(predicateType string, subjects []descriptor, predicate []byte) (St
 	}{Type: ita.StatementTypeUri, Subject: subjects, PredicateType: predicateType}
 	c := claim{predicateType: predicateType}
 	for _, s := range subjects {
-		for _, alg := range []string{"sha256", "sha512"} {
-			if value, ok := s.Digest[alg]; ok {
-				c.subjects = append(c.subjects, alg+":"+value)
-			}
+		if err := c.addSubject(s.Digest); err != nil {
+			return Statement{}, fmt.Errorf("subject %q: %w", s.Name, err)
 		}
 	}
 	if err := validate(predicateType, head.Subject); err != nil {

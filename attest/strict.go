@@ -94,19 +94,42 @@ func decode(payload []byte) (claim, error) {
 		if len(s.Digest) == 0 || len(s.Digest) > maxDigests {
 			return bad("subject %d has %d digests, not 1 to %d", i, len(s.Digest), maxDigests)
 		}
-		for _, alg := range []string{"sha256", "sha512"} {
-			value, ok := s.Digest[alg]
-			if !ok {
-				continue
-			}
-			if err := checkDigest(alg, value); err != nil {
-				return bad("subject %d: %v", i, err)
-			}
-			c.subjects = append(c.subjects, alg+":"+value)
+		if err := c.addSubject(s.Digest); err != nil {
+			return bad("subject %d: %v", i, err)
 		}
 	}
 	c.digest = sum(payload)
 	return c, nil
+}
+
+// addSubject takes the digests of one subject. Two subjects with one digest in common must have the other in common as well.
+func (c *claim) addSubject(digests map[string]string) error {
+	var known []string
+	for _, alg := range []string{"sha256", "sha512"} {
+		value, ok := digests[alg]
+		if !ok {
+			continue
+		}
+		if err := checkDigest(alg, value); err != nil {
+			return err
+		}
+		known = append(known, alg+":"+value)
+	}
+	c.subjects = append(c.subjects, known...)
+	if len(known) < 2 {
+		return nil
+	}
+	if c.twins == nil {
+		c.twins = map[string]string{}
+	}
+	for i, digest := range known {
+		other := known[1-i]
+		if twin := c.twins[digest]; twin != "" && twin != other {
+			return fmt.Errorf("%s has another digest than in a subject before", digest)
+		}
+		c.twins[digest] = other
+	}
+	return nil
 }
 
 // cut takes the payload, which may be megabytes, out of a bundle: what is left is small, and cheap to check twice.

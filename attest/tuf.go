@@ -95,7 +95,7 @@ func UpdateRoot(ctx context.Context, o RootUpdate) (trustedRoot, signingConfig [
 		return trustedRoot, signingConfig, r, nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w", ctx.Err(), oneLine{err})
-	case errors.Is(err, &metadata.ErrRepository{}), errors.Is(err, &metadata.ErrDownloadLengthMismatch{}):
+	case errors.Is(err, &metadata.ErrRepository{}), errors.Is(err, &metadata.ErrDownloadLengthMismatch{}), errors.Is(err, errLong):
 		err = fmt.Errorf("%w: %w", ErrUntrusted, oneLine{err})
 	}
 	return nil, nil, nil, fmt.Errorf("mirror %q: %w", o.Mirror, err)
@@ -135,8 +135,8 @@ func (o RootUpdate) update(ctx context.Context) (trustedRoot, signingConfig []by
 		return nil, nil, nil, fmt.Errorf("%s: %w", trustedRootTarget, err)
 	}
 	r.SHA256 = hexSum(trustedRoot)
-	if !r.names(signingConfigTarget) {
-		return trustedRoot, nil, r, nil
+	if named, err := r.names(signingConfigTarget); err != nil || !named {
+		return trustedRoot, nil, r, err
 	}
 	if signingConfig, err = c.GetTarget(signingConfigTarget); err != nil {
 		return nil, nil, nil, err
@@ -198,13 +198,13 @@ func (r *RootRecord) notBehind(last *RootRecord) error {
 }
 
 // names reports whether the repository has a target.
-func (r *RootRecord) names(target string) bool {
+func (r *RootRecord) names(target string) (bool, error) {
 	all, err := metadata.Targets().FromBytes(r.Metadata[metadata.TARGETS])
 	if err != nil {
-		return false
+		return false, err
 	}
 	_, ok := all.Signed.Targets[target]
-	return ok
+	return ok, nil
 }
 
 // capped bounds every download, whatever the repository announces.
