@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -18,6 +19,7 @@ import (
 	"github.com/sealyard/sealyard/oci"
 	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/scan"
+	"github.com/sealyard/sealyard/workload"
 )
 
 // gate is one run of build: everything it was given, checked, and what has been made so far.
@@ -31,6 +33,7 @@ type gate struct {
 	trusted  *attest.Trust // that signer and nobody else
 	tags     []string
 
+	workloads  *workload.Facts // nil: no manifests were given
 	stage      *stage
 	built      build.Result
 	scanned    scan.Report
@@ -120,6 +123,9 @@ func (g *gate) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := g.ownHead(g.event, g.plan); err != nil {
+		return err
+	}
+	if g.workloads, err = g.manifests(ctx); err != nil {
 		return err
 	}
 	group, gctx := errgroup.WithContext(ctx)
@@ -216,7 +222,11 @@ func (g *gate) scan(ctx context.Context) (string, error) {
 		return "", err
 	}
 	found, err := scanStatements(g.scanned, g.image)
-	g.statements = append([]attest.Statement{p}, found...)
+	if err != nil {
+		return "", err
+	}
+	runs, err := workloadStatements(g.workloads, g.image)
+	g.statements = slices.Concat([]attest.Statement{p}, found, runs)
 	return summarize(g.scanned), err
 }
 

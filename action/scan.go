@@ -11,17 +11,19 @@ import (
 	"github.com/sealyard/sealyard/oci"
 	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/scan"
+	"github.com/sealyard/sealyard/workload"
 )
 
 // inspector is one run of scan.
 type inspector struct {
 	*session
-	target   string
-	policies []*policy.Bundle
-	db       *scan.DB
-	stage    *stage
-	image    oci.Image
-	scanned  scan.Report
+	target    string
+	policies  []*policy.Bundle
+	db        *scan.DB
+	workloads *workload.Facts // nil: no manifests were given
+	stage     *stage
+	image     oci.Image
+	scanned   scan.Report
 }
 
 // runScan lists what is in an image that exists already and lets the policy decide on it. Nothing is signed or published.
@@ -67,6 +69,9 @@ func (i *inspector) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
+	if i.workloads, err = i.manifests(ctx); err != nil {
+		return err
+	}
 	i.stage, err = newStage(i.evidencePath("sealyard-scan"))
 	return err
 }
@@ -104,7 +109,11 @@ func (i *inspector) decide(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	claims, err := claimsOf(statements, attest.Identity{Kind: attest.KindNone})
+	runs, err := workloadStatements(i.workloads, img)
+	if err != nil {
+		return "", err
+	}
+	claims, err := claimsOf(append(statements, runs...), attest.Identity{Kind: attest.KindNone})
 	if err != nil {
 		return "", err
 	}

@@ -25,6 +25,7 @@ const (
 	PredicateLink       = "https://in-toto.io/attestation/link/v0.3"
 	PredicateVSA        = "https://slsa.dev/verification_summary/v1"
 	PredicateSVR        = "https://in-toto.io/attestation/svr/v0.2"
+	PredicateWorkloads  = "https://github.com/sealyard/sealyard/blob/main/docs/predicates/workloads-v1.md"
 )
 
 // MaxBundle is the most bytes a bundle may have: Kyverno fails a whole image over a larger one (R57).

@@ -125,6 +125,7 @@ func statements(t testing.TB) map[string]Statement {
 	add(Vulns(aScan()))
 	add(Decision(aDecision()))
 	add(Link(StepFacts{Name: "build", Products: []Artifact{digested("image/index", indexDigest), {"source/commit", map[string]string{"gitCommit": strings.Repeat("ab", 20)}}}}))
+	add(Workloads(subjects(), []byte(`{"files": [{"name": "app.yaml"}], "documents": [{"kind": "Pod"}]}`)))
 	return out
 }
 

@@ -27,6 +27,7 @@ func made() map[string]func(predicate []byte) error {
 		PredicateVSA:        checkSummary,
 		PredicateSVR:        checkResult,
 		PredicateSign:       func([]byte) error { return nil }, // it says nothing
+		PredicateWorkloads:  checkWorkloads,
 	}
 }
 

@@ -17,6 +17,7 @@ runc|v1.5.2|github.com/opencontainers/runc
 registry|v3.1.2|github.com/distribution/distribution/v3/cmd/registry
 docker-registry|distro|docker-registry
 sigstack|source|./test/sigstack
+psscheck|source|./test/psscheck
 shellcheck|distro|shellcheck
 cosign|v2.6.5|github.com/sigstore/cosign/v2/cmd/cosign
 gh|v2.83.0|github.com/cli/cli/v2
@@ -27,7 +28,7 @@ staticcheck|v0.8.2|honnef.co/go/tools/cmd/staticcheck
 actionlint|v1.7.12|github.com/rhysd/actionlint/cmd/actionlint
 govulncheck|v1.9.0|golang.org/x/vuln/cmd/govulncheck
 '
-default='runc registry docker-registry sigstack'
+default='runc registry docker-registry sigstack psscheck'
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=$root/.tools

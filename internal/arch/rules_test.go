@@ -12,16 +12,18 @@ type room struct {
 func rooms() []room {
 	return []room{
 		{dir: "", may: []string{"action"}, why: "main wires the operating system to action.Main"},
-		{dir: "action", may: []string{"action/report", "build", "scan", "attest", "policy", "oci", "internal/hint"}, tests: []string{"internal/testdb"},
+		{dir: "action", may: []string{"action/report", "build", "scan", "attest", "policy", "oci", "workload", "internal/hint"}, tests: []string{"internal/testdb"},
 			why: "the stem: only it knows the order of things"},
 		{dir: "action/report", may: []string{"policy"}, why: "renders a run; what it says of a decision is policy's own type"},
-		{dir: "build", may: []string{"internal/hint"}, why: "a leaf: plan -> layout"},
+		{dir: "build", may: []string{"internal/hint", "internal/secretlike"}, why: "a leaf: plan -> layout"},
 		{dir: "scan", may: []string{"internal/hint"}, tests: []string{"internal/testdb"}, why: "a leaf: layout -> packages and vulnerabilities"},
 		{dir: "attest", may: []string{"internal/hint"}, tests: []string{"attest/attesttest"}, why: "a leaf: facts -> statements -> verified claims"},
 		{dir: "policy", may: []string{"internal/hint"}, why: "a leaf: evidence -> decision"},
 		{dir: "oci", may: []string{"internal/hint"}, why: "a leaf: layout <-> registry"},
+		{dir: "workload", may: []string{"internal/hint", "internal/secretlike"}, why: "a leaf: manifests -> what they would run"},
 		{dir: "attest/attesttest", may: []string{"attest"}, why: "the test that every signer must pass"},
 		{dir: "internal/hint", why: "errors that say what to do; everyone may import it"},
+		{dir: "internal/secretlike", why: "tells a secret by its form; what goes into evidence must not be one"},
 		{dir: "internal/testkit", why: "real tools and registries for tests"},
 		{dir: "internal/testdb", why: "small vulnerability databases for tests"},
 		{dir: "internal/testdb/mkdb", may: []string{"internal/testdb"}, why: "writes such a database by hand"},
@@ -36,7 +38,7 @@ func testOnly() []string {
 
 // leaves take everything they need as arguments: no environment, no clock, no terminal.
 func leaves() []string {
-	return []string{"build", "scan", "attest", "policy", "oci", "action/report", "internal/hint"}
+	return []string{"build", "scan", "attest", "policy", "oci", "workload", "action/report", "internal/hint", "internal/secretlike"}
 }
 
 // An owner says which rooms may import a foreign module, and why it is there at all. Whatever is not listed may not be
@@ -49,7 +51,7 @@ type owner struct {
 }
 
 func owners() []owner {
-	leavesAndStem := []string{"action", "build", "scan", "attest", "policy", "oci"}
+	leavesAndStem := []string{"action", "build", "scan", "attest", "policy", "oci", "workload"}
 	return []owner{
 		{prefix: "github.com/moby/buildkit", by: []string{"build"}, why: "builds; the heaviest of all, and its types must not spread"},
 		{prefix: "github.com/tonistiigi/fsutil", by: []string{"build"}, why: "BuildKit's way to send a directory"},
@@ -77,8 +79,8 @@ func owners() []owner {
 		{prefix: "github.com/google/go-containerregistry", by: []string{"oci"}, why: "speaks to registries"},
 		{prefix: "github.com/google/go-containerregistry/pkg/v1", by: []string{"oci", "scan"}, why: "stereoscope takes an image in its types"},
 		{prefix: "github.com/google/uuid", by: []string{"scan"}, why: "CycloneDX serial numbers"},
-		{prefix: "go.yaml.in/yaml", by: []string{"policy"}, why: "METADATA and data.yaml of a bundle"},
-		{prefix: "sigs.k8s.io/yaml", by: []string{"action"}, why: "policy data given as YAML"},
+		{prefix: "go.yaml.in/yaml", by: []string{"policy", "workload"}, why: "METADATA and data.yaml of a bundle; lines of a manifest"},
+		{prefix: "sigs.k8s.io/yaml", by: []string{"action", "workload"}, why: "YAML as kubectl reads it: policy data, manifests"},
 		{prefix: "github.com/digitorus", tests: []string{"attest"}, why: "a timestamp authority, for tests"},
 		{prefix: "github.com/go-git", by: []string{"action"}, why: "reads what decides from the base of a pull request; syft links it anyway"},
 		{prefix: "github.com/spf13/cobra", by: []string{"action"}, why: "the command line"},
@@ -86,7 +88,7 @@ func owners() []owner {
 		{prefix: "github.com/sethvargo/go-githubactions", by: []string{"action/report"}, why: "the form of workflow commands"},
 		{prefix: "github.com/owenrumney/go-sarif", by: []string{"action/report"}, why: "writes SARIF"},
 		{prefix: "github.com/agext/levenshtein", by: []string{"internal/hint"}, why: "names the nearest known name"},
-		{prefix: "github.com/go-json-experiment/json", by: []string{"policy", "attest", "oci", "scan", "action"}, why: "JSON that refuses duplicate names and trailing data"},
+		{prefix: "github.com/go-json-experiment/json", by: []string{"policy", "attest", "oci", "scan", "workload", "action"}, why: "JSON that refuses duplicate names and trailing data"},
 		{prefix: "github.com/opencontainers", by: []string{"build", "oci", "scan"}, why: "the names of OCI fields"},
 		{prefix: "github.com/klauspost/compress", by: []string{"scan", "oci", "build", "policy"}, tests: []string{"internal/testdb"}, why: "zstd"},
 		{prefix: "golang.org/x", by: leavesAndStem, why: "what the standard library will have one day"},

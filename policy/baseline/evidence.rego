@@ -9,6 +9,7 @@ meets := {
 	"spdx": {"spdx"},
 	"cyclonedx": {"cyclonedx"},
 	"vulns": {"vulns"},
+	"workloads": {"workloads"},
 }
 
 claimed(requirement, digest) if {
@@ -46,6 +47,7 @@ claim_check := {
 	"spdx": sbom_check,
 	"cyclonedx": sbom_check,
 	"vulns": vulns_check,
+	"workloads": workloads_check,
 }
 
 # passes(kind, name, i) holds when claim i, which is of that kind, passes the check of that name.
@@ -56,6 +58,8 @@ passes("spdx", name, i) if sbom_passes("spdx", name, i)
 passes("cyclonedx", name, i) if sbom_passes("cyclonedx", name, i)
 
 passes("vulns", name, i) if vulns_passes(name, i)
+
+passes("workloads", name, i) if workloads_passes(name, i)
 
 # required is what the setting asks for, and every kind that is there for some digest: a set with a gap was cut.
 required contains requirement if some requirement in settings.requiredEvidence

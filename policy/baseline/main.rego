@@ -28,6 +28,7 @@ predicate_type := {
 	"spdx": "https://spdx.dev/Document",
 	"cyclonedx": "https://cyclonedx.org/bom",
 	"vulns": "https://in-toto.io/attestation/vulns/v0.2",
+	"workloads": "https://github.com/sealyard/sealyard/blob/main/docs/predicates/workloads-v1.md",
 }
 
 # digests that evidence must be about: the index and every platform.
