@@ -76,7 +76,7 @@ func buildInputs() []input {
 
 func gateInputs() []input {
 	const d, s = "build scan verify", "build scan"
-	const own, signed = d + " audit policy-eval", d + " audit policy-eval policy-show policy-pull"
+	const own, signed = d + " audit policy-eval policy-explain policy-test", d + " audit policy-eval policy-explain policy-test policy-show policy-pull"
 	return []input{
 		{name: "policy", kind: list, on: own, help: "policy bundles: baseline, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
 		{name: "policy-key", on: signed, help: "public key, as key takes them, that must have signed every bundle of policy but the baseline; a tag then needs no digest"},
@@ -106,10 +106,10 @@ func signInputs() []input {
 		{name: "key-password-file", on: b + " layout-sign " + v + signs, help: "file that holds the password of the key"},
 		{name: "push-to-github", kind: boolean, value: "false", on: b, help: "add the signed statements to GitHub's attestation store as well, after publishing; needs github-token with attestations: write"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
-		{name: "trusted-root", kind: list, on: push + " policy-eval policy-show policy-pull " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
+		{name: "trusted-root", kind: list, on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
-		{name: "log-threshold", value: "1", on: push + " policy-eval policy-show policy-pull " + who, help: "how many transparency logs, of different operators, must have an entry of each keyless signature"},
-		{name: "timestamp-threshold", value: "1", on: push + " policy-eval policy-show policy-pull " + who, help: "how many clocks, of different operators, must say when each keyless signature was made"},
+		{name: "log-threshold", value: "1", on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "how many transparency logs, of different operators, must have an entry of each keyless signature"},
+		{name: "timestamp-threshold", value: "1", on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "how many clocks, of different operators, must say when each keyless signature was made"},
 		{name: "signing-config", on: push + " " + v, help: "Sigstore signing config file: the services to sign with (default: the one that sealyard trust update keeps, fetched anew when it is a day old)"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v + " verify-vsa", help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
@@ -163,7 +163,7 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init policy-eval policy-show policy-push policy-pull"
+	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init policy-eval policy-explain policy-test policy-show policy-push policy-pull"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,37 +23,32 @@ import (
 )
 
 func policyCommand(env Env) *cobra.Command {
-	return group("policy", "Try, show, sign and publish policies", policyEvalCommand(env), policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
+	return group("policy", "Write, test, show, sign and publish policies",
+		policyInitCommand(env), policyCheckCommand(env), policyFmtCommand(env), policyTestCommand(env), policyEvalCommand(env), policyExplainCommand(env),
+		policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
 }
 
 func policyEvalCommand(env Env) *cobra.Command {
 	var input string
 	eval := &cobra.Command{
 		Use: "eval", Short: "Ask policy bundles about a saved policy input",
-		Long:    "Decide on an input.json, such as the one in the evidence of a run, and print the decision. Exit 0 when it is allowed, 1 when denied.",
-		Example: "  sealyard policy eval --input sealyard-evidence/evidence/input.json\n  sealyard policy eval --policy ./acme --input input.json", Args: exactly(),
+		Long:    "Decide on a saved input, of a run's evidence directory or an input.json, and print the decision. Exit 0 when it is allowed, 1 when denied.",
+		Example: "  sealyard policy eval --input sealyard-evidence\n  sealyard policy eval --policy ./acme --input input.json", Args: exactly(),
 	}
-	eval.Flags().StringVar(&input, "input", "", "the policy input, JSON")
+	eval.Flags().StringVar(&input, "input", "", "the policy input: input.json, or the evidence of a run")
 	return staged("policy-eval", eval, func(ctx context.Context, in values, _ []string) error {
 		return newSession(env, in, "policy").evaluate(ctx, input)
 	})
 }
 
 func (s *session) evaluate(ctx context.Context, name string) error {
-	if name == "" {
-		return hint.Misuse(errors.New("no input is given"), "name it with --input; a run leaves one in its evidence, %s", filepath.Join(evidenceDir, "input.json"))
-	}
 	bundles, err := s.policies(ctx, nil)
 	if err != nil {
 		return err
 	}
-	raw, err := readUpTo(name, policy.MaxInputSize)
+	in, err := readInput(name)
 	if err != nil {
 		return err
-	}
-	in, err := policy.ParseInput(raw)
-	if err != nil {
-		return fmt.Errorf("%q: %w", name, err)
 	}
 	d, err := policy.DecideAll(ctx, bundles, in)
 	if err != nil {

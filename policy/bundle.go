@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -43,51 +44,72 @@ type Bundle struct {
 	origin                 Origin
 	notAfter               time.Time // zero: it does not end
 
-	plain    []byte // the tar whose digest is the bundle's
-	rules    map[string]Rule
-	query    rego.PreparedEvalQuery
-	timeout  time.Duration
-	settings map[string]any
+	plain     []byte // the tar whose digest is the bundle's
+	rules     map[string]Rule
+	query     rego.PreparedEvalQuery
+	rewritten map[ast.Var]ast.Var // the compiler's names of variables => the author's
+	timeout   time.Duration
+	settings  map[string]any
 }
 
 // Load reads a bundle from a directory or a tar.gz file and compiles it. A source that does not exist, and
 // policy data the bundle does not know, are errors marked with hint.Misuse; every other error means that the
 // bundle itself is broken, and begins with file and line where there is one.
 func Load(ctx context.Context, source string, opts LoadOptions) (*Bundle, error) {
-	if scheme, _, ok := strings.Cut(source, "://"); ok {
-		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %s sources are not supported", source, scheme), "fetch it first and give the directory or tar.gz file")
-	}
-	info, err := os.Stat(source)
+	c, prefix, err := readPath(ctx, source, len(opts.Keys) > 0)
 	if err != nil {
-		return nil, hint.Misuse(fmt.Errorf("policy bundle %q: %w", source, errors.Unwrap(err)), "give a directory or a tar.gz file that holds an OPA bundle")
+		return nil, err
 	}
 	if opts.Name == "" {
 		opts.Name = NameOf(source)
-	}
-	var c contents
-	switch {
-	case info.IsDir():
-		c, err = readDir(ctx, source, len(opts.Keys) > 0)
-	case !info.Mode().IsRegular():
-		err = errors.New("is neither a directory nor a regular file")
-	case info.Size() > MaxBundle:
-		err = errTooBig
-	default:
-		c, err = readFile(ctx, source, len(opts.Keys) > 0)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("policy bundle %q: %w", source, err)
 	}
 	f, origin, err := c.vouched(opts)
 	if err != nil {
 		return nil, fmt.Errorf("policy bundle %q: %w", source, err)
 	}
 	opts.Origin = origin
-	prefix := ""
-	if info.IsDir() {
-		prefix = filepath.ToSlash(source)
-	}
 	return newBundle(ctx, f, prefix, opts)
+}
+
+// readPath reads a bundle from a directory or a tar.gz file; whole also keeps what is no policy. prefix is what names of files are
+// shown with.
+func readPath(ctx context.Context, source string, whole bool) (c contents, prefix string, err error) {
+	if scheme, _, ok := strings.Cut(source, "://"); ok {
+		return c, "", hint.Misuse(fmt.Errorf("policy bundle %q: %s sources are not supported", source, scheme), "fetch it first and give the directory or tar.gz file")
+	}
+	info, err := os.Stat(source)
+	if err != nil {
+		return c, "", hint.Misuse(fmt.Errorf("policy bundle %q: %w", source, errors.Unwrap(err)), "give a directory or a tar.gz file that holds an OPA bundle")
+	}
+	switch {
+	case info.IsDir():
+		prefix = filepath.ToSlash(source)
+		c, err = readDir(ctx, source, whole)
+	case !info.Mode().IsRegular():
+		err = errors.New("is neither a directory nor a regular file")
+	case info.Size() > MaxBundle:
+		err = errTooBig
+	default:
+		c, err = readFile(ctx, source, whole)
+	}
+	if err != nil {
+		return c, "", fmt.Errorf("policy bundle %q: %w", source, err)
+	}
+	return c, prefix, nil
+}
+
+// readSource reads a bundle together with its tests, for who works on it.
+func readSource(ctx context.Context, name string) (source, error) {
+	c, prefix, err := readPath(ctx, name, true)
+	if err != nil {
+		return source{}, err
+	}
+	for file, data := range c.rest {
+		if strings.HasSuffix(file, testSuffix) {
+			c.files[file] = data
+		}
+	}
+	return settle(c.files, prefix, LoadOptions{Name: NameOf(name)})
 }
 
 // LoadArchive compiles a bundle from the bytes of a tar.gz, such as [Bundle.Archive] returns and the evidence
@@ -147,40 +169,49 @@ func NameOf(source string) string {
 
 // newBundle settles data and manifest, so that the files are exactly what their archive will hold, and compiles.
 func newBundle(ctx context.Context, f files, prefix string, opts LoadOptions) (*Bundle, error) {
+	src, err := settle(f, prefix, opts)
+	if err != nil {
+		return nil, err
+	}
+	m := src.manifest
+	plain, err := seal(f, m, src.data)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{name: m.name(), revision: m.Revision, digest: digestOf(plain), plain: plain, timeout: opts.Timeout, origin: opts.Origin, notAfter: m.notAfter}
+	b.settings, _ = src.data[settingsKey].(map[string]any)
+	if b.timeout <= 0 {
+		b.timeout = DefaultTimeout
+	}
+	if err := b.compile(ctx, src); err != nil {
+		return nil, hint.Wrap(err, "docs/policy.md shows a rule that compiles")
+	}
+	return b, nil
+}
+
+// settle reads manifest, data and settings of a bundle.
+func settle(f files, prefix string, opts LoadOptions) (source, error) {
 	if opts.Name == "" {
 		opts.Name = "policy"
 	}
 	m, err := parseManifest(f[manifestFile], opts.Name)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	doc, err := gatherData(f)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	var s *schema
 	if data, ok := f[schemaFile]; ok {
 		if s, err = parseSchema(data); err != nil {
-			return nil, fmt.Errorf("%s: %s", schemaFile, oneLine(err.Error()))
+			return source{}, fmt.Errorf("%s: %s", schemaFile, oneLine(err.Error()))
 		}
 	}
 	if err := overlay(doc, s, opts.Data); err != nil {
-		return nil, err
+		return source{}, err
 	}
-	plain, err := seal(f, m, doc)
-	if err != nil {
-		return nil, err
-	}
-	b := &Bundle{name: m.name(), revision: m.Revision, digest: digestOf(plain), plain: plain, timeout: opts.Timeout, origin: opts.Origin, notAfter: m.notAfter}
-	b.settings, _ = doc[settingsKey].(map[string]any)
-	if b.timeout <= 0 {
-		b.timeout = DefaultTimeout
-	}
-	src := source{files: f, prefix: prefix, manifest: m, data: doc, settings: s}
-	if b.rules, b.query, err = src.compile(ctx); err != nil {
-		return nil, hint.Wrap(err, "docs/policy.md shows a rule that compiles")
-	}
-	return b, nil
+	return source{files: f, prefix: prefix, manifest: m, data: doc, settings: s}, nil
 }
 
 // seal writes the canonical tar of a bundle: rules as they are, one data file, one manifest, the schema.

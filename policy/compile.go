@@ -39,29 +39,28 @@ type source struct {
 }
 
 // compile turns the Rego files into a query whose result has one member per entry rule.
-func (s source) compile(ctx context.Context) (map[string]Rule, rego.PreparedEvalQuery, error) {
-	var none rego.PreparedEvalQuery
+func (b *Bundle) compile(ctx context.Context, s source) error {
 	modules, err := s.parse()
 	if err != nil {
-		return nil, none, err
+		return err
 	}
 	entries, err := s.entryRules(modules)
 	if err != nil {
-		return nil, none, err
+		return err
 	}
-	rules, err := describe(modules)
-	if err != nil {
-		return nil, none, err
+	if b.rules, err = describe(modules); err != nil {
+		return err
 	}
 	c, err := s.check(modules)
 	if err != nil {
-		return nil, none, err
+		return err
 	}
+	b.rewritten = c.RewrittenVars
 	members := make([]string, 0, len(entries))
 	for _, name := range entries {
 		members = append(members, fmt.Sprintf("%q: data.%s.%s", name, entryPackage, name))
 	}
-	query, err := rego.New(
+	b.query, err = rego.New(
 		rego.Compiler(c),
 		rego.Store(inmem.NewFromObjectWithOpts(s.data, inmem.OptReturnASTValuesOnRead(true))),
 		rego.Query("result = {"+strings.Join(members, ", ")+"}"),
@@ -69,9 +68,9 @@ func (s source) compile(ctx context.Context) (map[string]Rule, rego.PreparedEval
 		rego.GenerateJSON(boundedJSON),
 	).PrepareForEval(ctx)
 	if err != nil {
-		return nil, none, tidy(err)
+		return tidy(err)
 	}
-	return rules, query, nil
+	return nil
 }
 
 func (s source) parse() (map[string]*ast.Module, error) {
@@ -103,22 +102,29 @@ func (s source) check(modules map[string]*ast.Module) (*ast.Compiler, error) {
 	if err := s.checkData(modules); err != nil {
 		return nil, err
 	}
+	c, err := s.compiler()
+	if err != nil {
+		return nil, err
+	}
+	if c.Compile(modules); c.Failed() {
+		return nil, tidy(c.Errors)
+	}
+	return c, nil
+}
+
+func (s source) compiler() (*ast.Compiler, error) {
 	var shape any
 	if err := json.NewDecoder(bytes.NewReader(inputSchema)).Decode(&shape); err != nil {
 		return nil, err
 	}
 	schemas := ast.NewSchemaSet()
 	schemas.Put(ast.SchemaRootRef, shape)
-	c := ast.NewCompiler().
+	return ast.NewCompiler().
 		WithCapabilities(capabilities()).
 		WithSchemas(schemas).
 		WithStrict(true).
 		WithEnablePrintStatements(false).
-		WithPathConflictsCheck(func(p []string) (bool, error) { return has(s.data, p), nil })
-	if c.Compile(modules); c.Failed() {
-		return nil, tidy(c.Errors)
-	}
-	return c, nil
+		WithPathConflictsCheck(func(p []string) (bool, error) { return has(s.data, p), nil }), nil
 }
 
 func has(doc map[string]any, p []string) bool {
