@@ -140,10 +140,7 @@ func (v *viewer) attached(ctx context.Context, digest string) error {
 
 // bundle looks at one bundle that is attached to a manifest.
 func (v *viewer) bundle(a oci.Artifact, digest string) {
-	id := a.Digest
-	if len(a.Layers) == 1 { // the same bundle at several manifests is one claim
-		id = a.Layers[0].Digest
-	}
+	id := cmp.Or(bundleDigest(a), a.Digest) // the same bundle at several manifests is one claim
 	c := v.claims[id]
 	if c == nil {
 		c = &report.InspectedClaim{Time: a.Annotations[annotCreated], Size: contentBytes(a), Verified: true}

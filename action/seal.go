@@ -243,16 +243,20 @@ func (u *unsealed) compare() error {
 // gather verifies every bundle attached to the index and to every runnable manifest.
 func (u *unsealed) gather(ctx context.Context, store oci.Store, trust *attest.Trust) error {
 	u.places = map[string][]string{}
+	known := map[string]attest.Verified{} // by the digest of the bundle: one is attached to every part that it is about
 	for _, subject := range wholeImage(u.image) {
 		attached, err := store.Attached(ctx, subject.Digest, typeBundle)
 		if err != nil {
 			return err
 		}
 		for _, a := range attached {
-			v, err := verifyOne(trust, a, subject.Digest)
-			if err != nil {
-				u.rejected = append(u.rejected, rejection{Digest: a.Digest, Reason: err.Error()})
-				continue
+			v, ok := known[bundleDigest(a)]
+			if !ok || !slices.Contains(v.Subjects(), subject.Digest) {
+				if v, err = verifyOne(trust, a, subject.Digest); err != nil {
+					u.rejected = append(u.rejected, rejection{Digest: a.Digest, Reason: err.Error()})
+					continue
+				}
+				known[bundleDigest(a)] = v
 			}
 			if len(u.places[v.Digest()]) == 0 {
 				u.verified = append(u.verified, v)
@@ -263,6 +267,14 @@ func (u *unsealed) gather(ctx context.Context, store oci.Store, trust *attest.Tr
 	slices.SortFunc(u.verified, func(a, b attest.Verified) int { return cmp.Compare(a.Digest(), b.Digest()) })
 	slices.SortFunc(u.rejected, func(a, b rejection) int { return cmp.Compare(a.Digest, b.Digest) })
 	return nil
+}
+
+// bundleDigest is that of the bundle in an artifact; "" when the artifact is not one bundle, and then it does not verify.
+func bundleDigest(a oci.Artifact) string {
+	if len(a.Layers) != 1 {
+		return ""
+	}
+	return a.Layers[0].Digest
 }
 
 func verifyOne(trust *attest.Trust, a oci.Artifact, subject string) (attest.Verified, error) {

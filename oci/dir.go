@@ -237,6 +237,7 @@ func (d *Dir) Check(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(d.jobs())
 	seen := map[descriptorKey]bool{}
+	buffers := sync.Pool{New: func() any { return new([copyBuffer]byte) }} // fewer calls than io.Discard makes
 	for _, e := range entries {
 		t, err := walk(ctx, d, e)
 		if err != nil {
@@ -247,8 +248,9 @@ func (d *Dir) Check(ctx context.Context) error {
 				seen[k] = true
 				g.Go(func() error {
 					return d.read(gctx, b, func(r io.Reader) error {
-						buf := make([]byte, min(b.Size+1, copyBuffer)) // fewer calls than io.Discard makes
-						_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
+						buf := buffers.Get().(*[copyBuffer]byte)
+						defer buffers.Put(buf)
+						_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf[:])
 						return err
 					})
 				})

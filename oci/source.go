@@ -33,6 +33,7 @@ type source interface {
 // readAll reads a blob into memory; the caller has bounded d.Size.
 func readAll(ctx context.Context, s source, d descriptor) ([]byte, error) {
 	var buf bytes.Buffer
+	buf.Grow(int(min(d.Size, maxPromised)) + bytes.MinRead)
 	err := s.read(ctx, d, func(r io.Reader) error {
 		buf.Reset()
 		_, err := buf.ReadFrom(r)
@@ -40,6 +41,9 @@ func readAll(ctx context.Context, s source, d descriptor) ([]byte, error) {
 	})
 	return buf.Bytes(), err
 }
+
+// maxPromised is how many of the bytes that a descriptor promises are set aside before they come.
+const maxPromised = 1 << 20
 
 // verifier passes bytes through and turns the end of input into an error unless they were what d promises.
 type verifier struct {
