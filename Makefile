@@ -26,7 +26,7 @@ lint:
 	$(BIN)/govulncheck ./...
 
 bench: build
-	tools/tools.sh runc registry buildx syft grype cosign
+	tools/tools.sh runc registry sigstack buildx syft grype cosign
 	bench/bench.sh
 
 groundtruth:

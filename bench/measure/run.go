@@ -68,7 +68,8 @@ func watch(pid int, done <-chan struct{}) float64 {
 }
 
 // resident returns what a process and its descendants hold, in MB: their own memory added up, and of files, which programs
-// share, the most that one of them has mapped. Processes that are gone count nothing.
+// share, the most that one of them has mapped. A process may end between the look that found it and this one; then its files
+// cannot be read and it counts nothing, which is what it holds. So errors are no errors here.
 func resident(pid int) (own, mapped float64) {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	status, _ := os.ReadFile(filepath.Join(proc, "status"))
@@ -95,7 +96,8 @@ func resident(pid int) (own, mapped float64) {
 	return own, mapped
 }
 
-// processorTime returns the seconds that a process and the children it waited for have used; 0 is no process.
+// processorTime returns the seconds that a process and the children it waited for have used; 0 is no process. A daemon that is gone
+// counts nothing: the commands that need it fail, and so does the row.
 func processorTime(pid int) float64 {
 	if pid == 0 {
 		return 0
