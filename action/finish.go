@@ -116,7 +116,29 @@ func (s *session) outputs(r report.Run) error {
 			return err
 		}
 	}
-	return o.Summarize(r)
+	if s.in.on("github-artifacts") {
+		o.Artifacts = s.env.getenv("GITHUB_ARTIFACTS")
+	}
+	return errors.Join(declare(o, r), o.Summarize(r))
+}
+
+// declare names what was published to the steps that follow: each repository once, by the first of its tags.
+func declare(o report.Outputs, r report.Run) error {
+	seen := map[string]bool{}
+	for _, tag := range r.Published {
+		ref, err := oci.ParseReference(tag)
+		if err != nil {
+			return err
+		}
+		if seen[ref.Repository] {
+			continue
+		}
+		seen[ref.Repository] = true
+		if err := o.Declare(ref.Repository+":"+ref.Tag, r.Image.Digest); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // views writes the report into the evidence as SARIF and Markdown.

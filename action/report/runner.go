@@ -154,9 +154,10 @@ func (f *Fence) Close() error {
 
 // Outputs writes the files through which a workflow step hands on results.
 type Outputs struct {
-	Output  string    // the file GITHUB_OUTPUT names; "" is no runner, and Set does nothing
-	Summary string    // the file GITHUB_STEP_SUMMARY names; "" is no runner, and Summarize does nothing
-	Random  io.Reader // unpredictable bytes
+	Output    string    // the file GITHUB_OUTPUT names; "" is no runner, and Set does nothing
+	Summary   string    // the file GITHUB_STEP_SUMMARY names; "" is no runner, and Summarize does nothing
+	Artifacts string    // the file GITHUB_ARTIFACTS names; "" is no runner that knows it, and Declare does nothing
+	Random    io.Reader // unpredictable bytes
 }
 
 var outputName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
@@ -178,6 +179,18 @@ func (o Outputs) Set(name, value string) error {
 		return err
 	}
 	return appendTo(o.Output, []byte(name+"<<"+token+"\n"+value+"\n"+token+"\n"))
+}
+
+// Declare tells the runner of an image that the step has made, by its reference and digest: later steps of the job are given the list
+// (actions/runner, CreateArtifactsFileCommand). A runner fails a step that declares two digests for one reference.
+func (o Outputs) Declare(ref, digest string) error {
+	if o.Artifacts == "" {
+		return nil
+	}
+	if strings.ContainsAny(ref+digest, " =\r\n") {
+		return fmt.Errorf("image %q cannot be declared to the runner", ref)
+	}
+	return appendTo(o.Artifacts, []byte("oci://"+ref+"@"+digest+"\n"))
 }
 
 // Summarize adds the run to the job summary. When the summary is too full to take it, it fails and adds nothing: a

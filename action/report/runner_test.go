@@ -212,6 +212,16 @@ func TestOutputs(t *testing.T) {
 	if err := errors.Join(o.Summarize(denied()), o.Summarize(denied())); err != nil {
 		t.Fatal(err)
 	}
+	o.Artifacts = filepath.Join(dir, "artifacts")
+	if err := errors.Join(o.Declare("ghcr.io/acme/app:1", digest), o.Declare("quay.io/acme/app:1", digest), Outputs{}.Declare("a", digest)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(o.Artifacts); err != nil || string(got) != "oci://ghcr.io/acme/app:1@"+digest+"\noci://quay.io/acme/app:1@"+digest+"\n" {
+		t.Errorf("declared %v %q", err, got)
+	}
+	if o.Declare("a\nb", digest) == nil || o.Declare("a=b", digest) == nil {
+		t.Error("a line that the runner would not read as one image was written")
+	}
 	before, err := os.ReadFile(o.Summary)
 	if err != nil || strings.Count(string(before), "Denied") != 2 {
 		t.Fatalf("%v: %s", err, before)
