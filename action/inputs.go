@@ -105,6 +105,7 @@ func signInputs() []input {
 		{name: "key-password", on: b + " layout-sign " + v + signs, secret: true, help: "password of the key (default: COSIGN_PASSWORD, of pkcs11 the PIN in COSIGN_PKCS11_PIN, else asked for)"},
 		{name: "key-password-file", on: b + " layout-sign " + v + signs, help: "file that holds the password of the key"},
 		{name: "push-to-github", kind: boolean, value: "false", on: b, help: "add the signed statements to GitHub's attestation store as well, after publishing; needs github-token with attestations: write"},
+		{name: "mixed-signers", kind: boolean, value: "false", on: b + " publish " + v, help: "publish statements signed with a key where others are signed keyless, or the other way round: some clients fail over one of them"},
 		{name: "github-artifacts", kind: boolean, value: "false", on: b + " publish", help: "name what was published in $GITHUB_ARTIFACTS, so that later steps of the job find it, such as actions/attest"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
 		{name: "trusted-root", kind: list, on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},

@@ -19,6 +19,7 @@ type parcel struct {
 	tags   []string
 	trust  *attest.Trust // whose seal it must bear on arrival
 	sealed string        // digest of the statement that binds the decision
+	mixed  bool          // may lie where the other kind of signer has been
 }
 
 // send pushes by digest to every repository, verifies what each of them now serves, and only then moves the tags. What is there already
@@ -34,12 +35,17 @@ func (p parcel) send(ctx context.Context, remote *oci.Remote) error {
 			continue
 		}
 		seen[ref.Repository] = true
-		if err := remote.Push(ctx, p.dir, p.image, ref.Repository); err != nil {
-			return advise(err, "no tag was moved; sealyard publish sends the evidence again, without what has arrived")
-		}
 		repo, err := remote.Repository(ref.Repository + "@" + p.image.Digest)
 		if err != nil {
 			return err
+		}
+		if !p.mixed {
+			if err := unmixed(ctx, p.image, repo, p.dir); err != nil {
+				return fmt.Errorf("%s: %w", ref.Repository, err)
+			}
+		}
+		if err := remote.Push(ctx, p.dir, p.image, ref.Repository); err != nil {
+			return advise(err, "no tag was moved; sealyard publish sends the evidence again, without what has arrived")
 		}
 		if err := p.audit(ctx, repo, ""); err != nil {
 			return fmt.Errorf("%s: %w", ref.Repository, err)
@@ -67,7 +73,9 @@ func (p parcel) audit(ctx context.Context, store oci.Store, ref string) error {
 }
 
 // parcel is what this run sealed.
-func (g *gate) parcel() parcel { return parcel{g.dir, g.image, g.tags, g.trusted, g.sealed} }
+func (g *gate) parcel() parcel {
+	return parcel{g.dir, g.image, g.tags, g.trusted, g.sealed, g.in.on("mixed-signers")}
+}
 
 // publish is the last step of a run.
 func (g *gate) publish(ctx context.Context) (string, error) {
@@ -130,7 +138,7 @@ func (s *session) deliver(ctx context.Context, target string) error {
 			return "", err
 		}
 		defer remote.Close()
-		if err := (parcel{dir, u.image, tags, trust, u.record.self.Digest()}).send(ctx, remote); err != nil {
+		if err := (parcel{dir, u.image, tags, trust, u.record.self.Digest(), s.in.on("mixed-signers")}).send(ctx, remote); err != nil {
 			return "", err
 		}
 		s.report.Published = tags

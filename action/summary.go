@@ -28,6 +28,7 @@ type summarizer struct {
 	verifier string // URI
 	resource string // URI
 	signer   attest.Signer
+	mixed    bool // may be attached where the other kind of signer has been
 }
 
 // attacher is where a summary can be attached: a directory or a repository.
@@ -38,7 +39,7 @@ type attacher interface {
 // summarizer prepares what was asked for, or is nil. Old files are removed at once: a run that ends without an answer must not
 // leave the answer of another.
 func (s *session) summarizer(ctx context.Context, target string, store oci.Store) (*summarizer, error) {
-	z := &summarizer{vsa: s.in.one("vsa"), svr: s.in.one("svr"), attach: s.in.on("attach-vsa"), verifier: s.in.one("verifier-id")}
+	z := &summarizer{vsa: s.in.one("vsa"), svr: s.in.one("svr"), attach: s.in.on("attach-vsa"), verifier: s.in.one("verifier-id"), mixed: s.in.on("mixed-signers")}
 	if z.vsa == "" && z.svr == "" && !z.attach {
 		for _, name := range []string{"verifier-id", "resource-uri", "summary-key"} {
 			if s.in.one(name) != "" {
@@ -189,6 +190,11 @@ func (z *summarizer) write(ctx context.Context, u unsealed, store oci.Store, now
 	to, ok := store.(attacher)
 	if !ok {
 		return fmt.Errorf("attach-vsa: nothing can be attached in a %T", store)
+	}
+	if !z.mixed {
+		if err := unmixed(ctx, u.image, store, alone(content)); err != nil {
+			return fmt.Errorf("attach-vsa: %w", err)
+		}
 	}
 	for _, subject := range wholeImage(u.image) {
 		if _, err := to.Attach(ctx, subject.Digest, bundleArtifact(st.PredicateType(), content, now)); err != nil {
