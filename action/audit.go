@@ -101,7 +101,7 @@ func runAudit(ctx context.Context, env Env, in values, named []string) (err erro
 		}
 	}
 	if before := a.sum.Images(); before > 0 {
-		fmt.Fprintf(env.Stderr, "%d of %d images have a decision in %s\n", before, mine, report.Clean(in.one("output")))
+		fmt.Fprintf(env.Stderr, "%s has a decision about %d of %s\n", report.Clean(in.one("output")), before, report.Plural(mine, "image"))
 	}
 	err = a.all(ctx, todo)
 	if tell := a.sum.Text(a.summary(), a.secrets()); err == nil {
@@ -124,12 +124,12 @@ func (a *audit) prepare(ctx context.Context) (part shard, err error) {
 	a.workers = runtime.GOMAXPROCS(0)
 	if w := a.in.one("workers"); w != "" {
 		if a.workers, err = strconv.Atoi(w); err != nil || a.workers < 1 || a.workers > maxWorkers {
-			return part, hint.Misuse(fmt.Errorf("input workers: %q", w), "write a number from 1 to %d", maxWorkers)
+			return part, hint.Misuse(fmt.Errorf("--workers: %q", w), "write a number from 1 to %d", maxWorkers)
 		}
 	}
 	if want := a.in.one("expect-image"); want != "" {
 		if _, err := oci.ParseReference(want); err != nil {
-			return part, fmt.Errorf("input expect-image: %w", err)
+			return part, fmt.Errorf("--expect-image: %w", err)
 		}
 	}
 	if a.by.trust, err = a.trust(ctx); err != nil {
@@ -223,7 +223,7 @@ func (a *audit) again(withOutput string) string {
 func (a *audit) outcome() error {
 	switch {
 	case a.sum.Undecided > 0:
-		return hint.Wrap(fmt.Errorf("%d of %d images have no decision", a.sum.Undecided, a.sum.Images()), "%s", a.again("their lines say why; the same command with the same output audits only them again"))
+		return hint.Wrap(fmt.Errorf("no decision about %d of %s", a.sum.Undecided, report.Plural(a.sum.Images(), "image")), "%s", a.again("their lines say why; the same command with the same output audits only them again"))
 	case a.sum.Denied > 0:
 		return errDenied
 	}
@@ -271,7 +271,7 @@ func (a *audit) collect(ctx context.Context, stop func(), lines <-chan report.Au
 		select {
 		case line, more := <-lines:
 			if !more && failed == nil && written < todo {
-				failed = fmt.Errorf("%d of %d images were not audited: %w", todo-written, todo, context.Cause(ctx))
+				failed = fmt.Errorf("%d of %s not audited: %w", todo-written, report.Plural(todo, "image"), context.Cause(ctx))
 			}
 			if !more {
 				return failed
@@ -287,7 +287,7 @@ func (a *audit) collect(ctx context.Context, stop func(), lines <-chan report.Au
 			written++
 			a.sum.Add(line)
 		case <-tick.C:
-			fmt.Fprintf(a.env.Stderr, "audited %d of %d images: %d denied, %d without a decision\n", written, todo, a.sum.Denied, a.sum.Undecided)
+			fmt.Fprintf(a.env.Stderr, "audited %d of %s: %d denied, %d without a decision\n", written, report.Plural(todo, "image"), a.sum.Denied, a.sum.Undecided)
 		}
 	}
 }

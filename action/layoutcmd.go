@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -68,7 +69,7 @@ func (s *session) writeLayout(ctx context.Context, p attest.LayoutPlan, target [
 	if err := writeNew(out, doc, 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.env.Stdout, "wrote %s for %d platforms, valid until %s\n", out, len(p.Platforms), p.Expires.Format(time.DateOnly))
+	fmt.Fprintf(s.env.Stdout, "wrote %s for %s, valid until %s\n", out, report.Plural(len(p.Platforms), "platform"), p.Expires.Format(time.DateOnly))
 	return nil
 }
 

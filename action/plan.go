@@ -82,7 +82,7 @@ func parseAll[T any](in values, name string, parse func(string) (T, error), keep
 	for _, v := range in.all(name) {
 		t, err := parse(v)
 		if err != nil {
-			keep(fmt.Errorf("--%s: %w", name, err))
+			keep(fmt.Errorf("%s: %w", flagOf(name), err))
 			continue
 		}
 		out = append(out, t)
@@ -96,7 +96,7 @@ func pairs(in values, name string, parse func(string) (string, string, error), k
 	for _, v := range in.all(name) {
 		k, val, err := parse(v)
 		if err != nil {
-			keep(fmt.Errorf("--%s: %w", name, err))
+			keep(fmt.Errorf("%s: %w", flagOf(name), err))
 			continue
 		}
 		out[k] = val

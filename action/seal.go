@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
 	"github.com/sealyard/sealyard/policy"
@@ -217,8 +218,8 @@ func (u *unsealed) nothing(err error) string {
 	if len(u.verified) > 0 || len(u.rejected) == 0 {
 		return err.Error()
 	}
-	return fmt.Sprintf("no verified decision: none of the %d bundles attached to this image is signed by whom you trust (the first: %s); is it the right key or identity?",
-		len(u.rejected), u.rejected[0].Reason)
+	return fmt.Sprintf("no verified decision: of %s attached to this image none is signed by whom you trust (the first: %s); is it the right key or identity?",
+		report.Plural(len(u.rejected), "bundle"), u.rejected[0].Reason)
 }
 
 // compare holds the decision made again to the one that was signed. Only the engine's version may differ.

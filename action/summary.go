@@ -43,13 +43,13 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 	if z.vsa == "" && z.svr == "" && !z.attach {
 		for _, name := range []string{"verifier-id", "resource-uri", "summary-key"} {
 			if s.in.one(name) != "" {
-				return nil, hint.Misuse(fmt.Errorf("input %s is for a summary, and none is asked for", name), "name a file with vsa or svr")
+				return nil, hint.Misuse(fmt.Errorf("--%s is for a summary, and none is asked for", name), "ask for one: --vsa FILE, --svr FILE or --attach-vsa")
 			}
 		}
 		return nil, nil
 	}
 	if s.in.one("db") != "" {
-		return nil, hint.Misuse(errors.New("a summary says what the signed evidence gives, and db asks what it would give today"), "ask for one of the two")
+		return nil, hint.Misuse(errors.New("a summary says what the signed evidence gives, and --db asks what it would give today"), "ask for one of the two")
 	}
 	for _, file := range []string{z.vsa, z.svr} {
 		if err := removeSummary(file); err != nil {
@@ -72,10 +72,10 @@ func (s *session) summarizer(ctx context.Context, target string, store oci.Store
 		return z, nil
 	}
 	if info, err := os.Stat(target); err == nil && !info.IsDir() {
-		return nil, hint.Misuse(fmt.Errorf("attach-vsa: %q is a tar, which is only read", target), "attach it in a directory or in the registry")
+		return nil, hint.Misuse(fmt.Errorf("--attach-vsa: %q is a tar, which is only read", target), "attach it in a directory or in the registry")
 	}
 	if z.signer == nil {
-		return nil, hint.Misuse(errors.New("attach-vsa: nobody signs the summary"), "give the verifier's own key as summary-key, or signing-config where keyless signing is possible")
+		return nil, hint.Misuse(errors.New("--attach-vsa: nobody signs the summary"), "give the verifier's own key with --summary-key, or --signing-config where keyless signing is possible")
 	}
 	return z, nil
 }
@@ -104,11 +104,11 @@ func (s *session) resource(store oci.Store) (string, error) {
 		name = repo.Name()
 	}
 	if name == "" {
-		return "", hint.Misuse(errors.New("a summary names the image by a resource URI, and this one has no name"), "give resource-uri, such as pkg:oci/app?repository_url=ghcr.io/acme/app")
+		return "", hint.Misuse(errors.New("--resource-uri is missing: a summary names the image by one, and in a directory or a tar it has no name"), "give it, such as pkg:oci/app?repository_url=ghcr.io/acme/app, or the name with --expect-image")
 	}
 	ref, err := oci.ParseReference(name)
 	if err != nil {
-		return "", fmt.Errorf("input expect-image: %w", err)
+		return "", fmt.Errorf("--expect-image: %w", err)
 	}
 	return resourceURI(ref.Repository), nil
 }
@@ -161,7 +161,7 @@ func verifierOf(ctx context.Context, signer attest.Signer) (string, error) {
 			return id.Workflow.Signer, nil
 		}
 	}
-	return "", hint.Misuse(errors.New("a summary names its verifier, and nobody is named"), "give verifier-id: a URI of your own that stands for whoever verifies here")
+	return "", hint.Misuse(errors.New("--verifier-id is missing: a summary says who verified, and no workflow signs it"), "give a URI of your own that stands for whoever verifies here, such as https://acme.example/verifier")
 }
 
 // write makes the summaries of what was found, and attaches that of an allowed image if it is to be.

@@ -73,6 +73,12 @@ func (v values) set(in input, raw ...string) error {
 	return nil
 }
 
+// flagOf is an input as most people give it on the command line: by the shorter of its names.
+func flagOf(name string) string {
+	in, _ := find(name)
+	return "--" + cmp.Or(in.alias, name)
+}
+
 // find returns the row of the table with that name.
 func find(name string) (input, bool) {
 	for _, in := range inputs() {

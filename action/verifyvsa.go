@@ -34,6 +34,9 @@ func runVerifyVSA(ctx context.Context, env Env, in values, target string) error 
 	if err != nil {
 		return err
 	}
+	if in.one("verifier-id") == "" {
+		return hint.Misuse(errors.New("--verifier-id is missing: a summary is worth what its verifier is"), "give the URI that the verifier you rely on has for itself, such as https://acme.example/verifier")
+	}
 	want := attest.ExpectedSummary{Verifier: in.one("verifier-id"), Resource: in.one("resource-uri"), Levels: in.all("verified-level")}
 	if len(want.Levels) == 0 {
 		want.Levels = []string{"SLSA_BUILD_LEVEL_1"}

@@ -35,9 +35,9 @@ type Summarized struct {
 func (e ExpectedSummary) Validate() error {
 	switch {
 	case isURI(e.Verifier) != nil:
-		return hint.Misuse(fmt.Errorf("verifier id: %w", isURI(e.Verifier)), "name the verifier whose summaries you rely on, by the URI it gives itself")
+		return hint.Misuse(fmt.Errorf("--verifier-id: %w", isURI(e.Verifier)), "name the verifier whose summaries you rely on, by the URI it gives itself")
 	case isURI(e.Resource) != nil:
-		return hint.Misuse(fmt.Errorf("resource: %w", isURI(e.Resource)), "name the image as its summary does, such as pkg:oci/app?repository_url=ghcr.io/acme/app")
+		return hint.Misuse(fmt.Errorf("--resource-uri: %w", isURI(e.Resource)), "name the image as its summary does, such as pkg:oci/app?repository_url=ghcr.io/acme/app")
 	case len(e.Levels) == 0 || slices.Contains(e.Levels, ""):
 		return hint.Misuse(errors.New("no level is expected: any summary would do"), "name one, such as SLSA_BUILD_LEVEL_1")
 	}
