@@ -225,6 +225,7 @@ func (g *gate) scan(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	g.tellUnjudged(g.workloads, g.policies)
 	runs, err := workloadStatements(g.workloads, g.image)
 	g.statements = slices.Concat([]attest.Statement{p}, found, runs)
 	return summarize(g.scanned), err

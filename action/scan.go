@@ -109,6 +109,7 @@ func (i *inspector) decide(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	i.tellUnjudged(i.workloads, i.policies)
 	runs, err := workloadStatements(i.workloads, img)
 	if err != nil {
 		return "", err

@@ -12,6 +12,7 @@ import (
 	"github.com/sealyard/sealyard/internal/hint"
 	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/scan"
+	"github.com/sealyard/sealyard/workload"
 )
 
 // databaseOfToday opens the database that the image is to be held to today, or returns nil. It must be of today, too.
@@ -26,25 +27,53 @@ func (s *session) databaseOfToday() (*scan.DB, error) {
 	return scan.OpenDB(s.in.one("db"), s.now, age)
 }
 
-// today decides on what was verified as if it were scanned now: the packages are those that the evidence lists, the vulnerabilities
-// those that db knows, the time that of this run. What is recorded stays as it is.
-func (s *session) today(ctx context.Context, u unsealed, db *scan.DB) error {
-	found, err := rescan(ctx, u, db)
-	if err != nil {
-		return hint.Wrap(fmt.Errorf("scan again from the evidence: %w", err), "without --db the recorded scan is judged; sealyard scan looks at the image itself")
-	}
-	found.DB, found.Started, found.Finished = db.Info(), s.now, s.now
-	e := evidence{image: u.image, policies: u.policies, time: s.now}
-	if e.claims, err = rejudged(u, found); err != nil {
+// today decides on what was verified as if it were judged now. With a database the packages are those that the evidence lists, the
+// vulnerabilities those that db knows, the time that of this run; manifests stand in place of the recorded ones. What is recorded
+// stays as it is.
+func (s *session) today(ctx context.Context, u unsealed, db *scan.DB, runs *workload.Facts) error {
+	e := evidence{image: u.image, policies: u.policies, claims: u.claims, time: u.record.time}
+	if db != nil {
+		found, err := rescan(ctx, u, db)
+		if err != nil {
+			return hint.Wrap(fmt.Errorf("scan again from the evidence: %w", err), "without --db the recorded scan is judged; sealyard scan looks at the image itself")
+		}
+		found.DB, found.Started, found.Finished = db.Info(), s.now, s.now
+		if e.claims, err = rejudged(u, found); err != nil {
+			return err
+		}
+		e.time = s.now
+		s.describe(u.image, found, nil)
+	} else if err := s.describeVerified(u.image, u.judged); err != nil {
 		return err
+	}
+	if runs != nil {
+		if !s.ownPolicy() && !judgeManifests(u.policies) {
+			return hint.Misuse(errors.New("the recorded policies have no rules about manifests"), "give a policy that has, such as --policy baseline")
+		}
+		var err error
+		if e.claims, err = redeployed(e.claims, u, runs); err != nil {
+			return err
+		}
 	}
 	_, d, err := e.decide(ctx)
 	if err != nil {
 		return err
 	}
-	s.report.Decision, s.report.Comparison = d, compared(u.record.decision, d, true)
-	s.describe(u.image, found, nil)
+	s.report.Decision, s.report.Comparison = d, compared(u.record.decision, d, db != nil)
+	s.report.Comparison.Redeployed = runs != nil
 	return nil
+}
+
+// redeployed are claims with other manifests than the recorded ones. As nobody signs what is only asked, rules see a signer of the
+// evidence.
+func redeployed(claims []policy.Claim, u unsealed, runs *workload.Facts) ([]policy.Claim, error) {
+	statements, err := workloadStatements(runs, u.image)
+	if err != nil {
+		return nil, err
+	}
+	added, err := claimsOf(statements, u.judged[0].Signer())
+	kept := slices.DeleteFunc(slices.Clone(claims), func(c policy.Claim) bool { return c.PredicateType == attest.PredicateWorkloads })
+	return append(kept, added...), err
 }
 
 // rejudged are the claims that were judged, with what was found now in place of the recorded vulnerabilities. Nobody signs what is

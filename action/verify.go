@@ -40,6 +40,10 @@ func (s *session) verify(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
+	runs, err := s.manifests(ctx)
+	if err != nil {
+		return err
+	}
 	if db != nil {
 		defer db.Close()
 	}
@@ -72,8 +76,8 @@ func (s *session) verify(ctx context.Context, target string) error {
 	}
 	s.tellIgnored(u.rejected)
 	whole := !u.record.time.IsZero() && !sealBroken(u.decision)
-	if db != nil && whole {
-		return s.today(ctx, u, db)
+	if (db != nil || runs != nil) && whole {
+		return s.today(ctx, u, db, runs)
 	}
 	if len(a.own) > 0 && whole {
 		s.report.Comparison = compared(u.record.decision, u.decision, false)

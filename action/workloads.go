@@ -2,9 +2,12 @@ package action
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/sealyard/sealyard/attest"
 	"github.com/sealyard/sealyard/oci"
+	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/workload"
 )
 
@@ -16,6 +19,21 @@ func (s *session) manifests(ctx context.Context) (*workload.Facts, error) {
 	}
 	facts, err := workload.Read(ctx, paths)
 	return &facts, err
+}
+
+// tellUnjudged says on the log when manifests are recorded and none of the baseline's rules about them is asked. Rules of other bundles may
+// look at them; that is not to be seen from here.
+func (s *session) tellUnjudged(runs *workload.Facts, policies []*policy.Bundle) {
+	if runs != nil && !judgeManifests(policies) {
+		fmt.Fprintln(s.log, "   no policy has the baseline's rules about manifests: add the word baseline to policy")
+	}
+}
+
+// judgeManifests reports whether one of the policies has the baseline's rules about manifests. That of an older version has none.
+func judgeManifests(policies []*policy.Bundle) bool {
+	return slices.ContainsFunc(policies, func(b *policy.Bundle) bool {
+		return slices.ContainsFunc(b.Rules(), func(r policy.Rule) bool { return r.ID == "workload-unknown" })
+	})
 }
 
 // workloadStatements makes the claim about what will run the image; nothing when nothing is known.

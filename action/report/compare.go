@@ -7,10 +7,11 @@ import (
 
 // Comparison says how a decision differs from the one that the evidence records. The zero Comparison is none.
 type Comparison struct {
-	Recorded  time.Time // when the recorded decision was made; zero when nothing was compared
-	Allowed   bool      // what it was
-	Rescanned bool      // the packages in the evidence were looked up in a database of today, and everything judged at today's time
-	Changes   []Change
+	Recorded   time.Time // when the recorded decision was made; zero when nothing was compared
+	Allowed    bool      // what it was
+	Rescanned  bool      // the packages in the evidence were looked up in a database of today, and everything judged at today's time
+	Redeployed bool      // other manifests than the recorded ones were judged
+	Changes    []Change
 }
 
 // What a Change says of a finding.
@@ -56,8 +57,11 @@ func (t *page) comparison(c Comparison) {
 		was = "allowed"
 	}
 	title := "What this policy changes"
-	if c.Rescanned {
+	switch {
+	case c.Rescanned:
 		title = "What would change today"
+	case c.Redeployed:
+		title = "What would change with these manifests"
 	}
 	t.heading(fmt.Sprintf("%s (the evidence records: %s, %s)", title, was, c.Recorded.UTC().Format(time.RFC3339)))
 	if len(c.Changes) == 0 {
