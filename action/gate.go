@@ -160,6 +160,9 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.policies, err = g.session.policies(ctx, extra); err != nil {
 		return err
 	}
+	if err := policy.CanDecide(g.policies); err != nil {
+		return err
+	}
 	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
 	return err
 }

@@ -35,7 +35,7 @@ func Advice(ctx context.Context, name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := describe(modules)
+	rules, err := describe(modules, true)
 	if err != nil {
 		return nil, err
 	}

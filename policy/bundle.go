@@ -48,6 +48,9 @@ type Bundle struct {
 	rules     map[string]Rule
 	query     rego.PreparedEvalQuery
 	rewritten map[ast.Var]ast.Var // the compiler's names of variables => the author's
+	foreign   []foreignRule
+	effective map[string]time.Time // of foreign rules, by id: from when on they deny
+	partial   bool                 // it has no allow of its own: it can only add reasons against
 	timeout   time.Duration
 	settings  map[string]any
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -44,11 +45,19 @@ func (b *Bundle) compile(ctx context.Context, s source) error {
 	if err != nil {
 		return err
 	}
-	entries, err := s.entryRules(modules)
+	if b.foreign, err = s.foreignRules(modules); err != nil {
+		return err
+	}
+	entries, err := s.entryRules(modules, b.foreign)
 	if err != nil {
 		return err
 	}
-	if b.rules, err = describe(modules); err != nil {
+	b.partial = !slices.Contains(entries, ruleAllow)
+	if b.rules, err = describe(modules, len(b.foreign) > 0); err != nil {
+		return err
+	}
+	b.effective = map[string]time.Time{}
+	if err := b.describeForeign(modules); err != nil {
 		return err
 	}
 	c, err := s.check(modules)
@@ -59,6 +68,9 @@ func (b *Bundle) compile(ctx context.Context, s source) error {
 	members := make([]string, 0, len(entries))
 	for _, name := range entries {
 		members = append(members, fmt.Sprintf("%q: data.%s.%s", name, entryPackage, name))
+	}
+	for _, f := range b.foreign {
+		members = append(members, fmt.Sprintf("%q: %s", f.ref, f.ref))
 	}
 	b.query, err = rego.New(
 		rego.Compiler(c),

@@ -14,7 +14,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/version"
-	"github.com/sealyard/sealyard/internal/hint"
 )
 
 // maxHeapGrowth bounds, in bytes, how much the process may grow while one bundle is asked. Rego has no memory
@@ -29,8 +28,8 @@ func (b *Bundle) Decide(ctx context.Context, in Input) (Decision, error) {
 // DecideAll asks every bundle; all of them must allow. An error means that no decision was reached: a rule
 // failed, gave something that is not a finding, took too long, or the input could not be judged at all.
 func DecideAll(ctx context.Context, bundles []*Bundle, in Input) (Decision, error) {
-	if len(bundles) == 0 {
-		return Decision{}, hint.Misuse(errors.New("no policy bundle was given, so nothing could decide"), "the embedded bundle %q is used when no other is named", baselineName)
+	if err := CanDecide(bundles); err != nil {
+		return Decision{}, err
 	}
 	if in.SchemaVersion != SchemaVersion {
 		return Decision{}, fmt.Errorf("policy input has schemaVersion %q, want %q", clip(in.SchemaVersion), SchemaVersion)
@@ -93,7 +92,9 @@ func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdi
 		return verdict{}, err
 	}
 	allow, ok := result[ruleAllow].(bool)
-	if !ok {
+	if b.partial {
+		allow = true
+	} else if !ok {
 		return verdict{}, fmt.Errorf("allow is %s, want a boolean", kindOf(result[ruleAllow]))
 	}
 	var v verdict
@@ -101,6 +102,9 @@ func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdi
 		return verdict{}, err
 	}
 	if v.warnings, err = b.findings(ruleWarn, result[ruleWarn]); err != nil {
+		return verdict{}, err
+	}
+	if err := b.addForeign(&v, result, now); err != nil {
 		return verdict{}, err
 	}
 	skipped, err := b.skipped(result[ruleSkip])

@@ -17,7 +17,7 @@ var looksDecisive = regexp.MustCompile(`^((deny|violation|warn)(_[a-zA-Z0-9_]+)*
 
 // entryRules checks that the bundle can answer at all, and in the types the contract names (R68, R73), and
 // returns the entry rules it has. A rule that looks as if it decides, but that nobody evaluates, is an error.
-func (s source) entryRules(modules map[string]*ast.Module) ([]string, error) {
+func (s source) entryRules(modules map[string]*ast.Module, foreign []foreignRule) ([]string, error) {
 	found := map[string]bool{}
 	used := sync.OnceValue(func() map[string]bool { return mentioned(modules) })
 	var packages []string
@@ -36,11 +36,15 @@ func (s source) entryRules(modules map[string]*ast.Module) ([]string, error) {
 					return nil, err
 				}
 				found[name] = true
+			case slices.ContainsFunc(foreign, func(f foreignRule) bool { return f.name == name && f.namespace == strings.Join(pkg, ".") }):
 			case looksDecisive.MatchString(name) && !used()[name]:
-				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn, skip and levels of package %s are",
+				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn, skip and levels of package %s are, and the rules of the namespaces that the manifest lists",
 					at(r.Location), name, strings.Join(pkg, "."), entryPackage)
 			}
 		}
+	}
+	if len(foreign) > 0 && len(found) == 0 {
+		return nil, nil
 	}
 	for _, name := range []string{ruleDeny, ruleAllow} {
 		if !found[name] {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -31,10 +32,6 @@ type Condition struct {
 // Explain asks a bundle about an input and traces each denial to the lines of the rule that gave it. When the bundle does not
 // allow although nothing denies, it names the lines of allow that did not hold.
 func (b *Bundle) Explain(ctx context.Context, in Input) ([]Explanation, error) {
-	d, err := b.Decide(ctx, in)
-	if err != nil || d.Allowed {
-		return nil, err
-	}
 	data, err := in.JSON()
 	if err != nil {
 		return nil, err
@@ -43,9 +40,13 @@ func (b *Bundle) Explain(ctx context.Context, in Input) ([]Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	d, err := decide(ctx, []*Bundle{b}, input, Decision{Time: in.Time.UTC().Truncate(time.Second)})
+	if err != nil || d.Allowed {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 6*b.timeout) // traced, it is slower
 	defer cancel()
-	t := &tracer{names: b.rewritten, byFinding: map[string]Explanation{}, allow: map[uint64]*ast.Rule{}, failed: map[*ast.Rule]*ast.Expr{}}
+	t := &tracer{bundle: b, names: b.rewritten, byFinding: map[string]Explanation{}, allow: map[uint64]*ast.Rule{}, failed: map[*ast.Rule]*ast.Expr{}}
 	if _, err := b.query.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(d.Time), rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false)); err != nil {
 		return nil, tidy(err)
 	}
@@ -67,6 +68,7 @@ func findingKey(rule, message, platform, subject string) string {
 
 // tracer keeps of an evaluation how deny got its members, and where allow ended.
 type tracer struct {
+	bundle    *Bundle
 	names     map[ast.Var]ast.Var
 	byFinding map[string]Explanation
 	allow     map[uint64]*ast.Rule // query => the rule of allow that it evaluates
@@ -88,6 +90,8 @@ func (t *tracer) TraceEvent(e topdown.Event) {
 			t.allow[e.QueryID] = node
 		case e.Op == topdown.ExitOp && isEntry(node, ruleDeny) && len(t.byFinding) < maxFindings:
 			t.exit(e, node)
+		case e.Op == topdown.ExitOp && len(t.bundle.foreign) > 0 && len(t.byFinding) < maxFindings:
+			t.exitForeign(e, node)
 		}
 	case *ast.Expr:
 		if rule := t.allow[e.QueryID]; rule != nil && e.Op == topdown.FailOp {
@@ -115,6 +119,23 @@ func (t *tracer) exit(e topdown.Event, r *ast.Rule) {
 		return
 	}
 	t.byFinding[key] = Explanation{Where: strings.TrimSuffix(at(r.Location), ": "), Because: t.conditions(r, e.Plug)}
+}
+
+// exitForeign does what exit does for the rules of namespaces.
+func (t *tracer) exitForeign(e topdown.Event, r *ast.Rule) {
+	i := slices.IndexFunc(t.bundle.foreign, func(f foreignRule) bool {
+		return f.name == nameOf(r) && f.namespace == strings.Join(packagePath(r.Module), ".")
+	})
+	if i < 0 || r.Head.Key == nil {
+		return
+	}
+	v, err := ast.JSON(e.Plug(r.Head.Key).Value)
+	if err != nil {
+		return
+	}
+	if f, _, err := t.bundle.foreignFinding(t.bundle.foreign[i], v); err == nil {
+		t.byFinding[findingKey(f.Rule, f.Message, f.Platform, f.Subject)] = Explanation{Where: strings.TrimSuffix(at(r.Location), ": "), Because: t.conditions(r, e.Plug)}
+	}
 }
 
 // conditions are the lines of a rule in the order they are written, with what their variables stood for where they first occur.

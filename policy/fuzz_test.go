@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,4 +131,54 @@ func sound(data []byte) bool {
 		}
 	}
 	return true
+}
+
+// R72 R73: whatever a rule of conftest's shape gives, it is a finding with a message of a rule that is described, or an error of one line.
+func FuzzForeignFinding(f *testing.F) {
+	for _, seed := range []string{`"text"`, `{"msg":"x","code":"main.known","term":"t","_loc":{"file":"a","line":1}}`, `{"msg":"x","effective_on":"2027-01-01T00:00:00Z"}`, `{"msg":1}`, `[]`, `{"code":"main.unknown","msg":"x"}`, `{"msg":"x","solution":["y"]}`} {
+		f.Add(seed)
+	}
+	b := load(f, map[string]string{"a.rego": "package main\n# METADATA\n# custom: {short_name: known}\ndeny contains \"x\" if input.image.digest\ndeny_other contains \"y\" if input.image.digest"}, LoadOptions{})
+	f.Fuzz(func(t *testing.T, gives string) {
+		v, err := decodeAny([]byte(gives))
+		if err != nil {
+			return
+		}
+		for _, e := range b.foreign {
+			found, _, err := b.foreignFinding(e, v)
+			if err != nil {
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("error of several lines: %q", err)
+				}
+				continue
+			}
+			if _, known := b.rules[found.Rule]; !known || found.Message == "" || found.Bundle != b.name {
+				t.Errorf("%s became %+v", gives, found)
+			}
+		}
+	})
+}
+
+// T14: whatever a manifest says, it is read or refused in one line, and its end survives the way through the archive.
+func FuzzManifest(f *testing.F) {
+	for _, seed := range []string{`{"revision":"1","metadata":{"name":"acme","not_after":"2026-11-20T13:00:00+01:00"}}`, `{"metadata":{"Not-After":"x"}}`, `{"roots":["a"],"metadata":{"namespaces":["main"]}}`, `{"metadata":{"not_after":null}}`, `[]`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := parseManifest(data, "acme")
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		raw, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseManifest(raw, "other")
+		if err != nil || !again.notAfter.Equal(m.notAfter) || again.name() != m.name() {
+			t.Errorf("%s became %s: %v", data, raw, err)
+		}
+	})
 }

@@ -18,8 +18,9 @@ func severities() []string {
 	return []string{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow, SeverityInfo}
 }
 
-// describe collects what METADATA blocks say about rules, by id. A block without custom.id documents a helper.
-func describe(modules map[string]*ast.Module) (map[string]Rule, error) {
+// describe collects what METADATA blocks say about rules, by id. A block without custom.id documents a helper. There must be one,
+// unless rules of another shape do without.
+func describe(modules map[string]*ast.Module, none bool) (map[string]Rule, error) {
 	rules := map[string]Rule{}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
 		for _, a := range modules[file].Annotations {
@@ -36,7 +37,7 @@ func describe(modules map[string]*ast.Module) (map[string]Rule, error) {
 			rules[r.ID] = r
 		}
 	}
-	if len(rules) == 0 {
+	if len(rules) == 0 && !none {
 		return nil, fmt.Errorf("no rule has METADATA with custom.id, so no finding could name its rule")
 	}
 	return rules, nil

@@ -170,4 +170,5 @@ type Rule struct {
 	Controls    []string `json:"controls"`
 	Solution    string   `json:"solution"`
 	Warns       bool     `json:"warns"` // it only ever warns
+	Collections []string `json:"collections,omitzero"`
 }
