@@ -26,16 +26,17 @@ func TestRegistryFaults(t *testing.T) {
 		t.Fatalf("exit %d: %s", out.code, out.stderr)
 	}
 	manifest, referrers := regexp.MustCompile(`/manifests/`), regexp.MustCompile(`/referrers/`)
+	content := regexp.MustCompile(`/blobs/|/manifests/sha256:`) // not a tag: that is taken, so only who pushes can leave it alone
 	type fault struct {
 		rule testkit.Rule
 		want string
 	}
 	sideBySide(t, map[string]fault{
-		"500":                {testkit.Rule{Method: "PUT", Status: 500}, "500"},
-		"429":                {testkit.Rule{Method: "PUT", Status: 429, Header: http.Header{"Retry-After": {"1"}}}, "429"},
-		"cut":                {testkit.Rule{Method: "PUT", Path: manifest, Cut: true}, "EOF|reset"},
+		"500":                {testkit.Rule{Method: "PUT", Path: content, Status: 500}, "500"},
+		"429":                {testkit.Rule{Method: "PUT", Path: content, Status: 429, Header: http.Header{"Retry-After": {"1"}}}, "429"},
+		"cut":                {testkit.Rule{Method: "PUT", Path: content, Cut: true}, "EOF|reset"},
 		"cut in the middle":  {testkit.Rule{Method: "GET", Path: manifest, CutDown: 20}, "EOF|reset"},
-		"slow":               {testkit.Rule{Method: "PUT", Delay: 15 * time.Second}, "longer than 8s"},
+		"slow":               {testkit.Rule{Method: "PUT", Path: content, Delay: 15 * time.Second}, "longer than 8s"},
 		"lies":               {testkit.Rule{Method: "GET", Path: manifest, Flip: true}, "corrupt|digest|read back"},
 		"lists no evidence":  {testkit.Rule{Method: "GET", Path: referrers, Status: 200, Header: http.Header{"Content-Type": {"application/vnd.oci.image.index.v1+json"}}, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`}, "referrers"},
 		"tag cannot be made": {testkit.Rule{Method: "PUT", Path: regexp.MustCompile(`/manifests/1$`), Status: 403}, "403"},
