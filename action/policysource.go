@@ -53,7 +53,7 @@ func (s *session) voucher(ctx context.Context) (voucher, error) {
 	case who == "" && issuer != "":
 		return voucher{}, hint.Misuse(errors.New("--policy-issuer without --policy-identity would accept anybody"), "name who signs the policies with --policy-identity")
 	case key != "":
-		pem, err := s.publicKey(ctx, key)
+		pem, err := s.policyKey(ctx, key)
 		if err != nil {
 			return voucher{}, err
 		}
@@ -74,11 +74,29 @@ func (s *session) voucher(ctx context.Context) (voucher, error) {
 	if o.Thresholds, err = s.thresholds(); err != nil {
 		return voucher{}, err
 	}
-	if o.TrustedRoots, err = s.roots(); err != nil {
+	names, err := s.rootNames()
+	if err != nil {
 		return voucher{}, err
 	}
+	for _, name := range names {
+		raw, err := s.readDeciding(name)
+		if err != nil {
+			return voucher{}, err
+		}
+		o.TrustedRoots = append(o.TrustedRoots, attest.File{Name: name, Data: raw})
+	}
+	s.warnOfAge(o.TrustedRoots)
 	trust, err := attest.LoadTrust(o)
 	return voucher{trust: trust}, err
+}
+
+// policyKey reads the public key that policies must be signed by. Who may change that key chooses the policy, so a file in the
+// workspace is read like one (T13).
+func (s *session) policyKey(ctx context.Context, name string) ([]byte, error) {
+	if strings.Contains(name, "://") || attest.IsPKCS11(name) {
+		return s.publicKey(ctx, name)
+	}
+	return s.readDeciding(name)
 }
 
 // bundle loads one policy from wherever it is. What comes from elsewhere is pinned by its digest, or signed by whom v names;

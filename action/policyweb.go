@@ -108,7 +108,7 @@ func (s *session) download(ctx context.Context, u *url.URL, limit int64) ([]byte
 		return nil, fmt.Errorf("get it: %w", err)
 	}
 	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("get it: more than %d bytes", limit)
+		return nil, hint.Wrap(fmt.Errorf("get it: more than %d bytes", limit), "check the address: a policy is smaller")
 	}
 	return raw, nil
 }

@@ -91,12 +91,17 @@ func (s *session) roots() ([]attest.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range out {
+	s.warnOfAge(out)
+	return out, nil
+}
+
+// warnOfAge tells of trusted roots that should be refreshed.
+func (s *session) warnOfAge(roots []attest.File) {
+	for _, f := range roots {
 		if old := rootAge(f.Name, f.Data).old(s.now); old != "" {
 			fmt.Fprintf(s.env.Stderr, "warning: trusted root %q %s; to refresh it: sealyard trust update\n", f.Name, report.Clean(old))
 		}
 	}
-	return out, nil
 }
 
 // thresholds are how many witnesses a keyless signature needs.

@@ -26,6 +26,9 @@ const DefaultTimeout = 10 * time.Second
 // baselineName is the name of the embedded bundle.
 const baselineName = "baseline"
 
+// readable is said of what cannot be read as a bundle.
+const readable = "a bundle is a directory or a tar.gz of regular files, with the limits that docs/policy.md lists"
+
 //go:embed baseline/.manifest baseline/data.json baseline/data.schema.json baseline/*.rego
 var baselineFS embed.FS
 
@@ -96,7 +99,7 @@ func readPath(ctx context.Context, source string, whole bool) (c contents, prefi
 		c, err = readFile(ctx, source, whole)
 	}
 	if err != nil {
-		return c, "", fmt.Errorf("policy bundle %q: %w", source, err)
+		return c, "", fmt.Errorf("policy bundle %q: %w", source, hint.Wrap(err, readable))
 	}
 	return c, prefix, nil
 }
@@ -120,7 +123,7 @@ func readSource(ctx context.Context, name string) (source, error) {
 func LoadArchive(ctx context.Context, data []byte, opts LoadOptions) (*Bundle, error) {
 	c, err := readArchive(ctx, data, len(opts.Keys) > 0)
 	if err != nil {
-		return nil, fmt.Errorf("policy bundle: %w", err)
+		return nil, fmt.Errorf("policy bundle: %w", hint.Wrap(err, readable))
 	}
 	f, origin, err := c.vouched(opts)
 	if err != nil {
