@@ -89,6 +89,7 @@ func gateInputs() []input {
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
 		{name: "manifests", kind: list, on: d, alias: "manifest", help: "Kubernetes manifests that will run the image, files or directories of YAML or JSON: what they say is signed with the evidence and judged; verify judges them in place of the recorded ones"},
+		{name: "nodes", on: d, help: "YAML or JSON file of the nodes that the manifests' Pods are to run on: whether they fit, with one node lost, is judged too"},
 		{name: "db", on: "build scan verify", help: "vulnerability database directory (default: sealyard/db in the user's cache directory); verify with it looks the packages in the evidence up in it and decides as of now"},
 		{name: "db-url", on: s, help: "mirror to update the database from when there is none or it is too old"},
 		{name: "db-max-age", value: "120h", on: "build scan verify", help: "oldest database that is used, judged at the time of the run"},

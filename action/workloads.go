@@ -2,10 +2,12 @@ package action
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/sealyard/sealyard/attest"
+	"github.com/sealyard/sealyard/internal/hint"
 	"github.com/sealyard/sealyard/oci"
 	"github.com/sealyard/sealyard/policy"
 	"github.com/sealyard/sealyard/workload"
@@ -13,12 +15,22 @@ import (
 
 // manifests reads what will run the image, or returns nil when nothing was given.
 func (s *session) manifests(ctx context.Context) (*workload.Facts, error) {
-	paths := s.in.all("manifests")
+	paths, nodes := s.in.all("manifests"), s.in.one("nodes")
 	if len(paths) == 0 {
+		if nodes != "" {
+			return nil, hint.Misuse(errors.New("nodes without manifests: there is nothing to place"), "give --manifests as well")
+		}
 		return nil, nil
 	}
 	facts, err := workload.Read(ctx, paths)
-	return &facts, err
+	if err != nil || nodes == "" {
+		return &facts, err
+	}
+	on, err := workload.ReadNodes(nodes)
+	if err != nil {
+		return nil, err
+	}
+	return &facts, facts.Fit(on)
 }
 
 // tellUnjudged says on the log when manifests are recorded and none of the baseline's rules about them is asked. Rules of other bundles may

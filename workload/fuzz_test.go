@@ -58,3 +58,30 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a nodes file and an amount say: it is refused as the user's mistake, or counted, and what is said to be enough is enough.
+func FuzzNodes(f *testing.F) {
+	f.Add([]byte("lost: 1\nkinds: [{name: a, count: 2, cpu: 4, memory: 8Gi, pods: 10, cost: 0.5}]"), "250m")
+	f.Add([]byte(`{"lost":0,"kinds":[{"name":"a","count":0,"cpu":"1e3","memory":".5E","pods":1},{"name":"b","cpu":1,"memory":"1n","pods":1}]}`), "1e-9")
+	f.Add([]byte("kinds: []"), "+9999999999999999.Ki")
+	file := filepath.Join(f.TempDir(), "nodes")
+	f.Fuzz(func(t *testing.T, raw []byte, cpu string) {
+		if err := os.WriteFile(file, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		nodes, err := workload.ReadNodes(file)
+		if err == nil {
+			pod := workload.PodSpec{Containers: []workload.Container{{Resources: &workload.Resources{Requests: workload.Quantities{"cpu": workload.Quantity(cpu)}}}}}
+			two := int64(2)
+			facts := workload.Facts{Documents: []workload.Document{{Kind: "Deployment", Replicas: &two, Pod: &workload.Pod{Spec: pod}}}}
+			if err = facts.Fit(nodes); err == nil {
+				if c := facts.Capacity; c.Fits != (c.Lacks == "") || c.CPU < 0 || c.Cost < 0 {
+					t.Errorf("%+v", c)
+				}
+			}
+		}
+		if err != nil && !hint.IsMisuse(err) {
+			t.Errorf("not the user's mistake: %v", err)
+		}
+	})
+}

@@ -26,8 +26,9 @@ const (
 
 // Facts are what there is to know of manifests. Their JSON is the predicate that docs/predicates/workloads-v1.md describes.
 type Facts struct {
-	Files     []File     `json:"files"`     // in the order they were read
-	Documents []Document `json:"documents"` // in the order of the files, objects of lists in their place
+	Files     []File     `json:"files"`             // in the order they were read
+	Documents []Document `json:"documents"`         // in the order of the files, objects of lists in their place
+	Capacity  *Capacity  `json:"capacity,omitzero"` // nil: no nodes were given
 }
 
 // File is one manifest file.

@@ -81,6 +81,7 @@ func owners() []owner {
 		{prefix: "github.com/google/uuid", by: []string{"scan"}, why: "CycloneDX serial numbers"},
 		{prefix: "go.yaml.in/yaml", by: []string{"policy", "workload"}, why: "METADATA and data.yaml of a bundle; lines of a manifest"},
 		{prefix: "sigs.k8s.io/yaml", by: []string{"action", "workload"}, why: "YAML as kubectl reads it: policy data, manifests"},
+		{prefix: "gonum.org/v1/gonum", by: []string{"workload"}, why: "solves linear programmes: how many nodes are enough"},
 		{prefix: "github.com/digitorus", tests: []string{"attest"}, why: "a timestamp authority, for tests"},
 		{prefix: "github.com/go-git", by: []string{"action"}, why: "reads what decides from the base of a pull request; syft links it anyway"},
 		{prefix: "github.com/spf13/cobra", by: []string{"action"}, why: "the command line"},

@@ -65,6 +65,49 @@ workload contains finding if {
 	finding := about("workload-unknown", object_, sprintf("nothing is known of the kind %s", [kind]))
 }
 
+capacities := [claim.predicate.capacity |
+	some claim in input.claims
+	claim.predicateType == predicate_type.workloads
+]
+
+short := {
+	"cpu": "there is too little CPU", "memory": "there is too little memory", "pods": "the nodes take too few Pods",
+	"room": "there is enough of everything, but no room for every Pod on one node",
+}
+
+# METADATA
+# title: The Pods have room on their nodes
+# description: >-
+#   All Pods of the manifests, in the numbers that they say, were placed on the nodes that were given, by what they request; with
+#   lost of 1 whichever node is gone. Pods that request nothing count as nothing: see workload-resources.
+# custom:
+#   id: workload-capacity
+#   severity: medium
+#   controls: ["nsa-kubernetes-1.2:resource-policies"]
+#   solution: Add nodes, ask for less, or run fewer Pods.
+workload contains finding if {
+	some capacity in capacities
+	capacity.fits != true
+	finding := {
+		"rule": "workload-capacity",
+		"message": sprintf("%d Pods do not fit with %d nodes lost: %s%s", [
+			capacity.pods, capacity.nodes.lost, object.get(short, object.get(capacity, "lacks", ""), "it is not known what is short"), enough(capacity),
+		]),
+	}
+}
+
+# enough says how many nodes would do.
+enough(capacity) := "" if count(capacity.cheapest) == 0
+
+enough(capacity) := sprintf("; enough would be %s", [concat(", ", [sprintf("%d %s", [n, kind]) | some kind, n in capacity.cheapest; n > 0])]) if {
+	count(capacity.cheapest) > 0
+}
+
+skip contains {"rule": "workload-capacity", "reason": "no nodes were given"} if {
+	count(objects) > 0
+	count(capacities) == 0
+}
+
 deny contains finding if {
 	some finding in workload
 	not finding.rule in settings.workloadWarnings
@@ -87,13 +130,14 @@ workload_rules := pss_baseline_rules | pss_restricted_rules | {
 	"workload-host-system", "workload-namespace",
 	"workload-token", "workload-secret-literal", "workload-secret-env", "workload-secret-manifest",
 	"workload-role-wildcard", "workload-role-secrets", "workload-role-admin",
-	"workload-network-policy", "workload-tls",
+	"workload-network-policy", "workload-tls", "workload-capacity",
 }
 
 # Workload evidence is about objects of which it is known what they run, and of what runs Pods, the Pods.
 workloads_check := {
 	"files": "names no manifest by name and digest",
 	"objects": "has an object without its place, kind or facts",
+	"capacity": "does not say whether the Pods fit",
 }
 
 workloads_passes("files", i) if {
@@ -111,6 +155,16 @@ workloads_passes("objects", i) if {
 	every object_ in documents {
 		object_known(object_)
 	}
+}
+
+workloads_passes("capacity", i) if not input.claims[i].predicate.capacity
+
+workloads_passes("capacity", i) if {
+	capacity := input.claims[i].predicate.capacity
+	is_boolean(capacity.fits)
+	is_number(capacity.pods)
+	is_number(capacity.nodes.lost)
+	is_object(capacity.cheapest)
 }
 
 object_known(object_) if {

@@ -76,11 +76,11 @@ test_workload_skips if {
 	skips := {entry.rule | some entry in sealyard.skip with input as evidence}
 	sealyard.workload_rules - skips == set()
 	asked := {entry.rule | some entry in sealyard.skip with input as with_manifests([])}
-	asked & sealyard.workload_rules == {"workload-runtime-class"}
+	asked & sealyard.workload_rules == {"workload-runtime-class", "workload-capacity"}
 	base := {entry.rule | some entry in sealyard.skip with input as with_manifests([]) with data.settings.podSecurity as "baseline"}
-	base & sealyard.workload_rules == {"workload-runtime-class"} | sealyard.pss_restricted_rules
+	base & sealyard.workload_rules == {"workload-runtime-class", "workload-capacity"} | sealyard.pss_restricted_rules
 	none := {entry.rule | some entry in sealyard.skip with input as with_manifests([]) with data.settings.podSecurity as "privileged"}
-	none & sealyard.workload_rules == ({"workload-runtime-class"} | sealyard.pss_restricted_rules) | sealyard.pss_baseline_rules
+	none & sealyard.workload_rules == ({"workload-runtime-class", "workload-capacity"} | sealyard.pss_restricted_rules) | sealyard.pss_baseline_rules
 }
 
 # Manifests can be asked for, and what is claimed of them must be whole.
@@ -265,4 +265,23 @@ test_workload_tls if {
 	served(["a.b.example.com"], ["*.example.com"]) == {"workload-tls"}
 	adding({"kind": "Gateway", "listeners": [{"name": "web", "protocol": "HTTPS"}]}) == set()
 	adding({"kind": "Gateway", "listeners": [{"name": "web", "protocol": "HTTP"}]}) == {"workload-tls"}
+}
+
+on_nodes(capacity) := findings if {
+	findings := sealyard.workload with input as {"image": evidence.image, "claims": [json.patch(manifests(good), [{"op": "add", "path": "/predicate/capacity", "value": capacity}])]}
+}
+
+short_of(capacity) := {finding.message | some finding in on_nodes(capacity); finding.rule == "workload-capacity"}
+
+test_workload_capacity if {
+	on_nodes({"fits": true, "lacks": "", "pods": 2, "nodes": {"lost": 1}, "cheapest": {"small": 2}}) == set()
+	short_of({"fits": false, "lacks": "memory", "pods": 2, "nodes": {"lost": 1}, "cheapest": {"large": 0, "small": 2}}) == {"2 Pods do not fit with 1 nodes lost: there is too little memory; enough would be 2 small"}
+	short_of({"fits": false, "lacks": "room", "pods": 2, "nodes": {"lost": 0}, "cheapest": {}}) == {"2 Pods do not fit with 0 nodes lost: there is enough of everything, but no room for every Pod on one node"}
+	not sealyard.allow with input as json.patch(with_manifests([]), [{"op": "add", "path": sprintf("/claims/%d/predicate/capacity", [count(evidence.claims)]), "value": {"fits": false, "lacks": "cpu", "pods": 1, "nodes": {"lost": 0}, "cheapest": {}}}])
+}
+
+# What is claimed of capacity must be whole.
+test_workload_capacity_evidence if {
+	partly := json.patch(with_manifests([]), [{"op": "add", "path": sprintf("/claims/%d/predicate/capacity", [count(evidence.claims)]), "value": {"lacks": ""}}])
+	not sealyard.allow with input as partly
 }
