@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -38,6 +39,8 @@ func (e ExpectedSummary) Validate() error {
 		return hint.Misuse(fmt.Errorf("--verifier-id: %w", isURI(e.Verifier)), "name the verifier whose summaries you rely on, by the URI it gives itself")
 	case isURI(e.Resource) != nil:
 		return hint.Misuse(fmt.Errorf("--resource-uri: %w", isURI(e.Resource)), "name the image as its summary does, such as pkg:oci/app?repository_url=ghcr.io/acme/app")
+	case slices.ContainsFunc(e.Levels, func(l string) bool { return strings.HasPrefix(l, "SLSA_SOURCE_") }):
+		return hint.Misuse(errors.New("a source level is about a commit, and what is verified here is an image"), "require levels of the build track; let a policy compare the commit that provenance names")
 	case len(e.Levels) == 0 || slices.Contains(e.Levels, ""):
 		return hint.Misuse(errors.New("no level is expected: any summary would do"), "name one, such as SLSA_BUILD_LEVEL_1")
 	}

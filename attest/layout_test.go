@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/in-toto/in-toto-golang/in_toto"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
 	"github.com/sealyard/sealyard/internal/hint"
@@ -358,5 +359,28 @@ func TestLayoutEd25519(t *testing.T) {
 	}
 	if _, err := LoadLayout(File{Data: forcedSignature(t, []byte(strings.ReplaceAll(s, hex.EncodeToString(public), "ab")))}, ownerPub()); err == nil {
 		t.Error("half a key")
+	}
+}
+
+// R38: who signs under two issuers, or twice, is one functionary.
+func TestThresholdCountsFunctionaries(t *testing.T) {
+	st := sure(Link(StepFacts{Name: "build", Products: []Artifact{{Name: "image/index", Digests: map[string]string{"sha256": strings.Repeat("a", 64)}}}}))(t)
+	by := func(san, issuer string) Verified {
+		return Verified{st.claim, proof{signer: Identity{Kind: KindKeyless, ID: san, Issuer: issuer}}}
+	}
+	s := step{Step: in_toto.Step{Threshold: 2}, subjects: map[string]bool{"a": true, "b": true}}
+	s.Name = "build"
+	for name, c := range map[string]struct {
+		links []Verified
+		holds bool
+	}{
+		"two":         {[]Verified{by("a", "one"), by("b", "one")}, true},
+		"two issuers": {[]Verified{by("a", "one"), by("a", "two")}, false},
+		"twice":       {[]Verified{by("a", "one"), by("a", "one")}, false},
+		"a stranger":  {[]Verified{by("a", "one"), by("c", "one")}, false},
+	} {
+		if enough, err := s.taken(c.links); (err == nil) != c.holds || len(enough) > 1 {
+			t.Errorf("%s: %d, %v", name, len(enough), err)
+		}
 	}
 }

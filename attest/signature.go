@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/sealyard/sealyard/internal/hint"
 )
@@ -28,7 +28,7 @@ func Signature(s Subject) (Statement, error) {
 
 // Token signs a payload as a compact JWS (RFC 7515 7.1), the form of OPA's signatures of bundles: ES256, ES384, ES512, RS256 or EdDSA,
 // whichever is the key's (RFC 7518 3.1, RFC 8037 3.1). kid names the key.
-func (k *Key) Token(payload []byte) (string, error) {
+func (k *Key) Token(ctx context.Context, payload []byte) (string, error) {
 	alg, err := k.tokenAlgorithm()
 	if err != nil {
 		return "", err
@@ -39,7 +39,7 @@ func (k *Key) Token(payload []byte) (string, error) {
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode(header) + "." + encode(payload)
-	sig, err := k.signer.SignMessage(strings.NewReader(signed))
+	sig, _, err := keypair{k}.SignData(ctx, []byte(signed))
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}

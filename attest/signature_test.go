@@ -62,7 +62,7 @@ func TestToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := k.Token([]byte(`{"files":[]}`))
+		token, err := k.Token(t.Context(), []byte(`{"files":[]}`))
 		if err != nil {
 			t.Errorf("%s: %v", alg, err)
 			continue

@@ -144,11 +144,12 @@ func TestExpectedSummary(t *testing.T) {
 	}
 }
 
-// R29: what an expectation leaves open is refused before anything is verified; levels are compared within their track.
+// R29 R31: what an expectation leaves open is refused before anything is verified; levels are compared within their track.
 func TestExpectationIsComplete(t *testing.T) {
 	for _, e := range []ExpectedSummary{
 		{}, {Verifier: "https://a.example", Resource: "https://a.example"}, {Verifier: "https://a.example", Levels: []string{"A"}}, {Resource: "https://a.example", Levels: []string{"A"}},
-		{Verifier: "https://a.example", Resource: "https://a.example", Levels: []string{""}}, {Verifier: "a", Resource: "https://a.example", Levels: []string{"A"}},
+		{Verifier: "https://a.example", Resource: "https://a.example", Levels: []string{""}}, {Verifier: "https://a.example", Resource: "https://a.example", Levels: []string{"SLSA_BUILD_LEVEL_2", "SLSA_SOURCE_LEVEL_2"}},
+		{Verifier: "a", Resource: "https://a.example", Levels: []string{"A"}},
 	} {
 		if err := e.Validate(); !hint.IsMisuse(err) {
 			t.Errorf("%+v: %v", e, err)

@@ -82,7 +82,7 @@ func (c contents) signedBy(keys []byte) (string, error) {
 }
 
 // Signed returns the bundle as tar.gz with OPA's signature in it, which opa and [Load] verify. token signs a payload as a compact JWS.
-func (b *Bundle) Signed(ctx context.Context, token func(payload []byte) (string, error)) ([]byte, error) {
+func (b *Bundle) Signed(ctx context.Context, token func(ctx context.Context, payload []byte) (string, error)) ([]byte, error) {
 	c, err := readArchive(ctx, b.Archive(), false)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (b *Bundle) Signed(ctx context.Context, token func(payload []byte) (string,
 	if err != nil {
 		return nil, err
 	}
-	jwt, err := token(payload)
+	jwt, err := token(ctx, payload)
 	if err != nil {
 		return nil, err
 	}
