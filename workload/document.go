@@ -26,6 +26,7 @@ type head struct {
 		GenerateName string `json:"generateName"`
 		Namespace    string `json:"namespace"`
 	} `json:"metadata"`
+	Items jsontext.Value `json:"items"`
 }
 
 // document adds an object, or each object of a list.
@@ -46,6 +47,9 @@ func (r *reader) document(src source, raw jsontext.Value, lists int) error {
 	}
 	if of, list := strings.CutSuffix(h.Kind, "List"); list && r.groups(group, of) {
 		return r.list(src, raw, of, lists)
+	}
+	if len(h.Items) > 0 && h.Items.Kind() != 'n' { // kubectl takes it for a list whatever its kind, and applies each
+		return fmt.Errorf("items of a %q, which is no list", h.Kind)
 	}
 	if len(r.facts.Documents) == MaxDocuments {
 		return fmt.Errorf("there are more than %d objects", MaxDocuments)

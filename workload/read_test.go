@@ -203,3 +203,15 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%v, want the end of the context", err)
 	}
 }
+
+// R89: what has items is a list to kubectl, whatever it calls itself; nothing hides in one.
+func TestItemsAreNoHidingPlace(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nitems: [{apiVersion: v1, kind: Pod, metadata: {name: p}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workload.Read(t.Context(), []string{file}); err == nil || !strings.Contains(err.Error(), "items of a") {
+		t.Errorf("items of a ConfigMap: %v", err)
+	}
+}
