@@ -55,6 +55,7 @@ func kinds() map[string]func(*Document, []byte) error {
 		"/ReplicationController":                readController,
 		"batch/Job":                             readJob,
 		"batch/CronJob":                         readCronJob,
+		"/PersistentVolume":                     readPersistentVolume,
 		"/ServiceAccount":                       readServiceAccount,
 		"/Secret":                               readSecret,
 		"networking.k8s.io/NetworkPolicy":       readNetworkPolicy,
@@ -82,7 +83,7 @@ func kinds() map[string]func(*Document, []byte) error {
 // inert are the kinds that run nothing and of which nothing else is read, by group.
 func inert() map[string]string {
 	return map[string]string{
-		"":                             "Namespace Service ConfigMap Endpoints Event LimitRange Node PersistentVolume PersistentVolumeClaim ResourceQuota Binding",
+		"":                             "Namespace Service ConfigMap Endpoints Event LimitRange Node PersistentVolumeClaim ResourceQuota Binding",
 		"autoscaling":                  "HorizontalPodAutoscaler",
 		"policy":                       "PodDisruptionBudget",
 		"networking.k8s.io":            "IngressClass IPAddress ServiceCIDR",
@@ -234,11 +235,34 @@ func readSecret(d *Document, raw []byte) error {
 
 func readRole(d *Document, raw []byte) error {
 	var in struct {
-		Rules []Rule `json:"rules"`
+		Rules     []Rule `json:"rules"`
+		Aggregate *None  `json:"aggregationRule"`
 	}
 	err := jsonv2.Unmarshal(raw, &in)
-	d.Rules = in.Rules
+	d.Rules, d.Aggregates = in.Rules, in.Aggregate != nil
 	return err
+}
+
+// readPersistentVolume keeps where on a node the volume is: whoever claims it has the files there.
+func readPersistentVolume(d *Document, raw []byte) error {
+	type place struct {
+		Path string `json:"path"`
+	}
+	var in struct {
+		Spec struct {
+			HostPath *place `json:"hostPath"`
+			Local    *place `json:"local"`
+		} `json:"spec"`
+	}
+	if err := jsonv2.Unmarshal(raw, &in); err != nil {
+		return err
+	}
+	for _, p := range []*place{in.Spec.HostPath, in.Spec.Local} {
+		if p != nil {
+			d.HostPaths = append(d.HostPaths, p.Path)
+		}
+	}
+	return nil
 }
 
 func readBinding(d *Document, raw []byte) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,8 @@ func TestRefused(t *testing.T) {
 		"binary":            {"kind: \xff\n", "UTF-8"},
 		"NUL":               {"kind: \x00\n", "UTF-8"},
 		"bomb":              {bomb, "(?i)alias|anchor|unfold"},
+		"heavy bomb":        {"a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a, ", 4000) + "]\n", "unfold to more than"},
+		"endless anchor":    {"a: &a [*a]\n", "(?i)unfold|contains itself"},
 		"deep":              {"a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100), "nested"},
 		"deep JSON":         {`{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}", "nested"},
 		"very deep":         {"a: " + strings.Repeat("[", 1_000_000), "a.yaml:1"},
@@ -201,6 +204,25 @@ func TestFiles(t *testing.T) {
 	cancel()
 	if _, err := workload.Read(ctx, []string{dir}); err == nil || hint.IsMisuse(err) {
 		t.Errorf("%v, want the end of the context", err)
+	}
+}
+
+// T35: what lies on a node behind a claim, and what a role takes from others, is told.
+func TestVolumesAndRoles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	text := "apiVersion: v1\nkind: PersistentVolume\nspec: {hostPath: {path: /}}\n---\n# nothing\n---\n" +
+		"apiVersion: v1\nkind: PersistentVolume\nspec: {local: {path: /a}}\n---\n" +
+		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\naggregationRule: {clusterRoleSelectors: []}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := workload.Read(t.Context(), []string{file})
+	if err != nil || len(f.Documents) != 3 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	d := f.Documents
+	if !slices.Equal(d[0].HostPaths, []string{"/"}) || !slices.Equal(d[1].HostPaths, []string{"/a"}) || !d[2].Aggregates || d[1].Line != 7 {
+		t.Errorf("%+v", d)
 	}
 }
 

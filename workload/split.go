@@ -70,6 +70,9 @@ func yamlParts(raw []byte, yield func(part, error) bool) {
 	var doc []byte
 	start, n := 1, 0
 	flush := func() bool {
+		if blank(doc) {
+			return true
+		}
 		p, err := yamlPart(doc)
 		p.line += start - 1
 		shift(p.node, start-1)
@@ -94,6 +97,16 @@ func yamlParts(raw []byte, yield func(part, error) bool) {
 	flush()
 }
 
+// blank reports whether a document holds nothing but comments.
+func blank(doc []byte) bool {
+	for line := range bytes.Lines(doc) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
 // yamlPart reads one document: what it says as kubectl's reader understands it, where it says it by another that knows lines.
 func yamlPart(doc []byte) (part, error) {
 	node, err := positions(doc)
@@ -105,6 +118,9 @@ func yamlPart(doc []byte) (part, error) {
 		return p, oneLine(err)
 	}
 	p.line = node.Line
+	if unfolded(node, map[*nodes.Node]int{}) > MaxSize { // before it takes the memory
+		return p, fmt.Errorf("its anchors unfold to more than %d bytes", MaxSize)
+	}
 	out, err := yaml.YAMLToJSONStrict(doc)
 	if err != nil {
 		return p, oneLine(err)
@@ -112,11 +128,28 @@ func yamlPart(doc []byte) (part, error) {
 	if string(out) == "null" {
 		return part{line: 1}, nil
 	}
-	if len(out) > MaxSize {
-		return p, fmt.Errorf("its anchors unfold to more than %d bytes", MaxSize)
-	}
 	p.json = out
 	return p, shallow(out)
+}
+
+// unfolded is about how many bytes a document has when every alias is what it stands for; more than MaxSize is MaxSize and one. known are
+// the anchors counted so far: one that contains itself has no end.
+func unfolded(n *nodes.Node, known map[*nodes.Node]int) int {
+	n = target(n)
+	if size, ok := known[n]; ok {
+		return size
+	}
+	if n.Anchor != "" {
+		known[n] = MaxSize + 1
+	}
+	size := len(n.Value) + len(`"",`)
+	for _, c := range n.Content {
+		size = min(size+unfolded(c, known), MaxSize+1)
+	}
+	if n.Anchor != "" {
+		known[n] = size
+	}
+	return size
 }
 
 // positions reads the lines of a document; nil when it is empty. A second document behind the first is one that kubectl

@@ -64,7 +64,9 @@ type Document struct {
 	Keys          []string       `json:"keys,omitzero"`                         // of a Secret: what it holds values for
 	NetworkPolicy *NetworkPolicy `json:"networkPolicy,omitzero"`
 	Ingress       *Ingress       `json:"ingress,omitzero"`
-	Listeners     []Listener     `json:"listeners,omitzero"` // of a Gateway
+	Listeners     []Listener     `json:"listeners,omitzero"`  // of a Gateway
+	HostPaths     []string       `json:"hostPaths,omitzero"`  // of a PersistentVolume: where on the node its files are
+	Aggregates    bool           `json:"aggregates,omitzero"` // of a ClusterRole: it takes the rules of other roles too
 }
 
 // JSON returns the predicate: the same bytes for the same files.

@@ -65,6 +65,12 @@ workload contains finding if {
 	finding := about("workload-unknown", object_, sprintf("nothing is known of the kind %s", [kind]))
 }
 
+workload contains finding if {
+	some object_ in objects
+	object_.aggregates
+	finding := about("workload-unknown", object_, "it allows what other roles allow that have its labels, whichever those are")
+}
+
 capacities := [claim.predicate.capacity |
 	some claim in input.claims
 	claim.predicateType == predicate_type.workloads

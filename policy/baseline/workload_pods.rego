@@ -172,15 +172,14 @@ skip contains {"rule": "workload-runtime-class", "reason": "the setting runtimeC
 	count(settings.runtimeClasses) == 0
 }
 
-# host_system are directories and sockets that rule a node. What holds one of them, or lies in it, does too.
+# host_system are directories that rule a node, with the sockets in them. What holds one of them, or lies in it, does too.
 host_system := {
-	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run/containerd", "/run/crio", "/run/docker.sock", "/run/podman",
-	"/sbin", "/sys", "/usr", "/var/lib/containerd", "/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet", "/var/run/containerd",
-	"/var/run/crio", "/var/run/docker.sock", "/var/run/podman",
+	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt/cni", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var/lib/cni", "/var/lib/containerd",
+	"/var/lib/docker", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/rancher", "/var/log", "/var/run",
 }
 
-# clean_path is a path without a slash or dot too many, and with one at its end.
-clean_path(path) := concat("", [trim_right(regex.replace(path, `/(\.?/)+`, "/"), "/"), "/"])
+# clean_path is a path from the root without a slash or dot too many, and with a slash at its end.
+clean_path(path) := concat("", [trim_right(regex.replace(concat("", ["/", path]), `/(\.?/)+`, "/"), "/"), "/"])
 
 of_host_system(path) if {
 	some system in host_system
@@ -193,6 +192,8 @@ of_host_system(path) if {
 }
 
 of_host_system(path) if contains(path, "..")
+
+of_host_system(path) if endswith(clean_path(path), ".sock/")
 
 # METADATA
 # title: Pods do not mount what rules their node
@@ -210,6 +211,13 @@ workload contains finding if {
 	path := object.get(volume.hostPath, "path", "/")
 	of_host_system(path)
 	finding := about("workload-host-system", object_, sprintf("the volume %q is %q of the host", [object.get(volume, "name", ""), path]))
+}
+
+workload contains finding if {
+	some object_ in objects
+	some path in object_.hostPaths
+	of_host_system(path)
+	finding := about("workload-host-system", object_, sprintf("whoever claims it has %q of the host", [path]))
 }
 
 # METADATA

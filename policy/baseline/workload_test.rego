@@ -105,6 +105,9 @@ test_workload_unknown if {
 	rollout := {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "runs": "unknown"}
 	adding(rollout) == {"workload-unknown"}
 	adding(rollout) == set() with data.settings.inertKinds as ["argoproj.io/Rollout"]
+	role := {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "runs": "nothing"}
+	adding(object.union(role, {"aggregates": true})) == {"workload-unknown"}
+	adding(role) == set()
 	sealyard.allow with input as with_manifests(put("/2", object.union(rollout, {"file": "a", "line": 1})))
 }
 
@@ -177,12 +180,15 @@ host(path) := judged(put(concat("", [pod, "volumes"]), [{"name": "v", "hostPath"
 # T35
 test_workload_host_system if {
 	every path in [
-		"/", "/run", "/var", "/var/run/docker.sock", "/var/run/./docker.sock/", "//var//run/containerd/containerd.sock", "/etc/kubernetes", "/proc", "/data/../etc",
+		"/", "/run", "/var", "/var/run/docker.sock", "/var/run/./docker.sock/", "var/run/x", "/srv/agent.sock", "/var/log", "/run/k3s", "//var//run/containerd/containerd.sock", "/etc/kubernetes", "/proc", "/data/../etc",
 	] {
 		host({"path": path}) == {"workload-host-system"}
 	}
 	host({}) == {"workload-host-system"}
-	every path in ["/data", "/etcetera", "/var/log", "/srv/run"] {
+	volume := {"apiVersion": "v1", "kind": "PersistentVolume", "runs": "nothing"}
+	adding(object.union(volume, {"hostPaths": ["/"]})) == {"workload-host-system"}
+	adding(object.union(volume, {"hostPaths": ["/data"]})) == set()
+	every path in ["/data", "/etcetera", "/srv/run", "/srv/socket"] {
 		host({"path": path}) == set()
 	}
 	judged(put(concat("", [pod, "volumes"]), [{"name": "v", "hostPath": {"path": "/etc"}}])) == {"workload-host-system"} with data.settings.podSecurity as "privileged"
