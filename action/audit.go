@@ -154,7 +154,7 @@ func (a *audit) foundation(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		roots, err := files(names)
+		roots, err := files(names, readFile)
 		if err != nil {
 			return "", err
 		}

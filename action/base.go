@@ -16,7 +16,6 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/sealyard/sealyard/internal/hint"
-	"github.com/sealyard/sealyard/policy"
 )
 
 // maxBaseFiles bounds how many files and directories of a commit are read: a policy has some dozens.
@@ -26,7 +25,7 @@ const maxBaseFiles = 2000
 // choose what it is judged by (T13): where a job runs for a pull request or a merge queue, or for another event that strangers can
 // cause, nothing that lies in the workspace is read from there. based is false when this is no such job, or the name is outside the workspace.
 func (s *session) fromBase(name string, limit int64) (raw []byte, based bool, err error) {
-	if !s.onGitHub() {
+	if !s.onGitHub() || s.proposed {
 		return nil, false, nil
 	}
 	e, err := s.event()
@@ -49,11 +48,14 @@ func readBase(path, commit string, limit int64) ([]byte, error) {
 	if !commitForm.MatchString(commit) {
 		return nil, errors.New("the event names no base")
 	}
+	if len(commit) > 2*len(plumbing.ZeroHash) {
+		return nil, errors.New("a repository of SHA-256 objects is not read")
+	}
 	t, err := openBase(path, commit)
 	if err != nil {
 		return nil, err
 	}
-	t.left = limit
+	t.limit, t.left = limit, limit
 	return t.read()
 }
 
@@ -97,13 +99,14 @@ func within(dir, path string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// baseTree reads one path of one commit, from the objects that git keeps. Every object is held to its name, so that nothing that was
-// done to the repository since changes what is read; the name of the commit comes from the runner.
+// baseTree reads one path of one commit, from the objects that git keeps. Every object is held to its name; the name of the commit comes
+// from the runner.
 type baseTree struct {
 	objects *filesystem.Storage
 	commit  plumbing.Hash
 	path    string // slash-separated, in the repository
-	left    int64  // bytes
+	limit   int64  // bytes of all objects together
+	left    int64
 	files   map[string][]byte
 	seen    int
 }
@@ -218,14 +221,14 @@ func (t *baseTree) file(e object.TreeEntry) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// object returns an object whose content has that name.
-func (t *baseTree) object(kind plumbing.ObjectType, name plumbing.Hash) (plumbing.EncodedObject, error) {
+// object returns an object whose content has that name: the very bytes that were held to it.
+func (t *baseTree) object(kind plumbing.ObjectType, name plumbing.Hash) (*plumbing.MemoryObject, error) {
 	o, err := t.objects.EncodedObject(kind, name)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s is not in the repository: %w", kind, name, err)
 	}
 	if t.left -= o.Size(); t.left < 0 {
-		return nil, fmt.Errorf("%q is larger than %d MiB", t.path, policy.MaxBundle>>20)
+		return nil, fmt.Errorf("%q has more than %d bytes", t.path, t.limit)
 	}
 	r, err := o.Reader()
 	if err != nil {
@@ -238,5 +241,8 @@ func (t *baseTree) object(kind plumbing.ObjectType, name plumbing.Hash) (plumbin
 	if plumbing.ComputeHash(kind, raw) != name {
 		return nil, fmt.Errorf("%s %s: its content is another", kind, name)
 	}
-	return o, nil
+	held := &plumbing.MemoryObject{}
+	held.SetType(kind)
+	_, err = held.Write(raw)
+	return held, err
 }

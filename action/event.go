@@ -76,7 +76,7 @@ func (s *session) event() (event, error) {
 	}
 	e.foreign = e.name != "merge_group" && head != payload.Repository
 	switch {
-	case e.privileged():
+	case e.privileged(), e.name == "workflow_run": // whatever ran before may have been for a proposed commit
 		e.base = cmp.Or(s.env.getenv("GITHUB_SHA"), "unknown")
 	case e.name == "merge_group":
 		e.base = cmp.Or(payload.Queue.Base, "unknown")

@@ -43,11 +43,11 @@ func (s *session) layout() (*heldTo, error) {
 	if name == "" || len(owners) == 0 {
 		return nil, hint.Misuse(errors.New("a layout without its owner's key, or a key without layout"), "give both: --layout and --layout-key")
 	}
-	raw, err := readFile(name)
+	raw, err := s.readDeciding(name)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := files(owners)
+	keys, err := files(owners, s.readDeciding)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +58,10 @@ func (s *session) layout() (*heldTo, error) {
 	return &heldTo{layout: l, refused: err}, nil
 }
 
-func files(names []string) ([]attest.File, error) {
+func files(names []string, read func(name string) ([]byte, error)) ([]attest.File, error) {
 	var out []attest.File
 	for _, name := range names {
-		raw, err := readFile(name)
+		raw, err := read(name)
 		if err != nil {
 			return nil, err
 		}

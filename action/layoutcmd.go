@@ -55,7 +55,7 @@ func (s *session) writeLayout(ctx context.Context, p attest.LayoutPlan, target [
 		return hint.Misuse(errors.New("the layout would have expired already"), "give --valid a length of time such as 2160h")
 	}
 	if name := s.in.one("key"); name != "" {
-		if p.Functionary, err = files([]string{name}); err != nil {
+		if p.Functionary, err = files([]string{name}, readFile); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"strings"
@@ -102,10 +103,12 @@ from and who signed it, its settings with their defaults, and each rule. "baseli
 	})
 }
 
-// named loads the one bundle that an argument names, as the input policy would.
+// named loads the one bundle that an argument names, as the input policy would, and as it lies there even where a change proposes it.
 func (s *session) named(ctx context.Context, source string) (*policy.Bundle, error) {
-	s.in["policy"] = []string{source}
-	all, err := s.policies(ctx, nil)
+	alone := *s
+	alone.in, alone.proposed = maps.Clone(s.in), true
+	alone.in["policy"] = []string{source}
+	all, err := alone.policies(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealyard/sealyard/action/report"
 	"github.com/sealyard/sealyard/internal/hint"
 	"github.com/sealyard/sealyard/policy"
 )
@@ -124,8 +125,8 @@ func policyTestCommand(env Env) *cobra.Command {
 		Long: `Run the rules test_… in the files *_test.rego of a bundle, in the same strict Rego, and measure what they reach of it.
 
 Then take an input that is allowed, of a run (--input, a file or its evidence directory) or a built-in example, and leave out one claim or platform after
-another: without any of them the image must not be allowed any more by the bundle and --policy (default: the baseline) together. Exit 1 when
-a test fails, too little is reached, or something can be left out.`,
+another: without any of them the image must not be allowed any more by the bundle and --policy (default: the baseline) together. An example that
+the bundle denies is not tried, and said to be not. Exit 1 when a test fails or there is none, too little is reached, or something can be left out.`,
 		Example: "  sealyard policy test ./acme\n  sealyard policy test ./acme --coverage 90 --input sealyard-evidence --policy baseline", Args: exactly("SOURCE"),
 	}
 	test.Flags().StringVar(&input, "input", "", "an input that is allowed: input.json, or the evidence of a run (default: a built-in example)")
@@ -157,8 +158,11 @@ func (s *session) testPolicy(ctx context.Context, source string, least float64) 
 	for _, f := range r.Failures {
 		p.line("", "FAIL %s at %s %s", f.Test, f.Where, f.Why)
 	}
-	p.line("", "%d tests passed, %d failed", r.Passed, len(r.Failures))
-	good := len(r.Failures) == 0
+	p.line("", "%s passed, %d failed", report.Plural(r.Passed, "test"), len(r.Failures))
+	good := len(r.Failures) == 0 && r.Passed > 0
+	if r.Passed+len(r.Failures) == 0 {
+		p.line("", "FAIL there is no test: name rules test_… in files …_test.rego")
+	}
 	for _, f := range r.Coverage {
 		missing := ""
 		if len(f.Missing) > 0 {
@@ -182,13 +186,16 @@ func (s *session) testLeavingOut(ctx context.Context, source, input string) (boo
 	if err != nil {
 		return false, err
 	}
-	s.in["repository-policy"] = []string{source}
-	bundles, err := s.policies(ctx, nil)
+	b, err := policy.Load(ctx, source, policy.LoadOptions{Origin: policy.Origin{Source: source}}) // whoever signed it
+	if err != nil {
+		return false, err
+	}
+	others, err := s.policies(ctx, nil)
 	if err != nil {
 		return false, err
 	}
 	p := &printer{w: s.env.Stdout}
-	allowed, tried, err := policy.WithoutOne(ctx, bundles, in)
+	allowed, tried, err := policy.WithoutOne(ctx, append(others, b), in)
 	var not *policy.NotAllowedError
 	switch {
 	case errors.As(err, &not) && input == "":
@@ -201,6 +208,16 @@ func (s *session) testLeavingOut(ctx context.Context, source, input string) (boo
 		p.line("", "FAIL still allowed without %s", what)
 	}
 	p.line("", "leaving out: of %d claims and platforms none can be missing", tried-len(allowed))
+	if policy.CanDecide([]*policy.Bundle{b}) != nil {
+		return len(allowed) == 0, p.err
+	}
+	alone, _, err := policy.WithoutOne(ctx, []*policy.Bundle{b}, in)
+	if err != nil {
+		return false, err
+	}
+	if len(alone) > 0 {
+		p.line("", "alone, %s allows without %d of them: ask it beside a policy that says what evidence must be there", b.Name(), len(alone))
+	}
 	return len(allowed) == 0, p.err
 }
 

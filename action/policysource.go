@@ -133,7 +133,13 @@ func (s *session) bundleInFile(ctx context.Context, name string, v voucher) (*po
 		}
 	}
 	beside := func() ([]byte, error) { return readUpTo(name+besideSuffix, attest.MaxBundle) }
-	if _, err := os.Stat(name + besideSuffix); err != nil || based {
+	switch _, err := os.Stat(name + besideSuffix); {
+	case based && v.keys == nil:
+		beside = func() ([]byte, error) {
+			raw, _, err := s.fromBase(name+besideSuffix, attest.MaxBundle)
+			return raw, err
+		}
+	case based, err != nil:
 		beside = nil
 	}
 	if o.Origin, o.Keys, err = v.archive(raw, policy.Origin{}, beside); err != nil {
@@ -297,14 +303,14 @@ func archiveIn(a oci.Artifact) ([]byte, error) {
 	}
 	files := map[string][]byte{}
 	for _, l := range a.Layers {
-		title := l.Annotations[layerTitle]
+		title := filepath.ToSlash(l.Annotations[layerTitle])
 		if l.MediaType != typePolicyRego && l.MediaType != typePolicyData || title == "" {
 			return nil, hint.Misuse(fmt.Errorf("it has a layer of type %q, which is no policy", l.MediaType), "push it with sealyard policy push, opa or conftest")
 		}
 		if _, dup := files[title]; dup {
 			return nil, fmt.Errorf("it has two layers named %q", title)
 		}
-		files[filepath.ToSlash(title)] = l.Content
+		files[title] = l.Content
 	}
 	return tarGz(files)
 }

@@ -24,8 +24,8 @@ const webLimit = 2 * time.Minute
 // pinForm is the fragment of an address that pins what is there.
 var pinForm = regexp.MustCompile(`\Asha256[=:]([0-9a-f]{64})\z`)
 
-// bundleOnWeb loads a policy from a web server: FILE.tar.gz#sha256=HEX, or signed by whom v names, in OPA's way or with a Sigstore
-// bundle beside it.
+// bundleOnWeb loads a policy from a web server: FILE.tar.gz#sha256=HEX, or signed by whom v names: by a key in OPA's way, by an identity
+// with a Sigstore bundle beside it.
 func (s *session) bundleOnWeb(ctx context.Context, name string, v voucher) (*policy.Bundle, error) {
 	shown := withoutUser(name)
 	u, err := url.Parse(name)

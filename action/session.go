@@ -28,6 +28,7 @@ type session struct {
 	imageID string // digest of the image's configuration, as Docker names images
 
 	asAction    bool            // run as a step of a workflow, by the action command
+	proposed    bool            // what a change proposes is looked at itself, and decides about no image
 	identity    attest.Identity // who signs
 	hidden      []string        // what secrets found
 	credentials string          // directory made by login

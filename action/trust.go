@@ -87,7 +87,7 @@ func (s *session) roots() ([]attest.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := files(names)
+	out, err := files(names, readFile)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -128,7 +129,7 @@ func (b *Bundle) describeForeign(modules map[string]*ast.Module) error {
 		}
 	}
 	for i, f := range b.foreign {
-		if _, known := b.rules[f.id]; !known && len(f.described) != 1 {
+		if _, known := b.rules[f.id]; !known && len(f.described) == 0 {
 			b.rules[f.id] = Rule{ID: f.id, Title: f.name + " of package " + f.namespace, Severity: SeverityMedium, Controls: []string{}, Warns: f.warns()}
 		}
 		b.foreign[i] = f
@@ -145,15 +146,17 @@ func (b *Bundle) annotated(space string, a *ast.Annotations) error {
 		}
 		return nil
 	}
+	if _, ours := a.Custom["id"]; ours { // findings of these rules do not name it, so it would always seem to pass
+		return errors.New("METADATA custom.id is for rules of package sealyard: give custom.short_name")
+	}
 	if !given {
 		return nil
 	}
 	name, _ := short.(string)
-	a.Custom["id"] = space[strings.LastIndex(space, ".")+1:] + "." + name
-	if a.Title == "" {
-		a.Title = name
-	}
-	r, err := ruleOf(a)
+	as := *a
+	as.Custom, as.Title = maps.Clone(a.Custom), cmp.Or(a.Title, name)
+	as.Custom["id"] = space[strings.LastIndex(space, ".")+1:] + "." + name
+	r, err := ruleOf(&as)
 	if err != nil {
 		return err
 	}
@@ -225,7 +228,7 @@ func (b *Bundle) addForeign(v *verdict, result map[string]any, now time.Time) er
 	return nil
 }
 
-// foreignFinding reads a text, or an object with msg and perhaps code, term, solution, severity, effective_on and _loc; its other members are
+// foreignFinding reads a text, or an object with msg and perhaps code, term, solution, effective_on and _loc; its other members are
 // the author's own. from is when it takes effect.
 func (b *Bundle) foreignFinding(e foreignRule, v any) (f Finding, from time.Time, err error) {
 	m, ok := v.(map[string]any)
@@ -272,6 +275,8 @@ func (b *Bundle) foreignRuleOf(e foreignRule, m map[string]any) (Rule, error) {
 		return Rule{}, fmt.Errorf("its code %q is not PACKAGE.SHORT_NAME of any METADATA", clip(code))
 	case len(e.described) == 1:
 		return b.rules[e.described[0]], nil
+	case len(e.described) > 1:
+		return Rule{}, fmt.Errorf("it has no code, and it could be of any of %s", strings.Join(e.described, ", "))
 	}
 	return b.rules[e.id], nil
 }

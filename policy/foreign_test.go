@@ -129,6 +129,7 @@ func TestForeignRefuses(t *testing.T) {
 		"misspelt field":     {map[string]string{"a.rego": "package main\ndeny contains \"x\" if input.imag"}, `input has no field "imag"`},
 		"effective on":       {map[string]string{"a.rego": "package main\n# METADATA\n# custom: {short_name: x, effective_on: soon}\n" + rule}, `effective_on is "soon", want a time`},
 		"collections":        {map[string]string{"a.rego": "package main\n# METADATA\n# custom: {short_name: x, collections: y}\n" + rule}, "collections is not a list"},
+		"id of ours":         {map[string]string{"a.rego": "package main\n# METADATA\n# title: T\n# custom: {id: x}\n" + rule}, "custom.id is for rules of package sealyard"},
 		"short names":        {map[string]string{"a.rego": "package main\n# METADATA\n# custom: {short_name: x}\n" + rule + "\n# METADATA\n# custom: {short_name: x}\n" + rule}, `a second rule has the id "main.x"`},
 		"effective on, ours": {map[string]string{"a.rego": strings.Replace(tightens, "#   id: licence", "#   id: licence\n#   effective_on: 2027-01-01T00:00:00Z", 1)}, "custom.effective_on is not read in package sealyard"},
 	} {
@@ -146,6 +147,11 @@ func TestForeignRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want %q", gives, err, want)
 		}
+	}
+	// A finding that could be of two rules is none: the other would seem to have passed.
+	two := "package main\n# METADATA\n# custom: {short_name: one}\ndeny contains \"x\" if input.image.digest\n# METADATA\n# custom: {short_name: two}\ndeny contains \"y\" if input.image.digest == \"\""
+	if _, err := beside(t, map[string]string{"a.rego": two}); err == nil || !strings.Contains(err.Error(), "could be of any of main.one, main.two") {
+		t.Errorf("two short names: %v", err)
 	}
 	// R79: rules that only deny say nothing about an image without evidence, so alone they decide nothing.
 	b := load(t, map[string]string{"a.rego": "package main\n" + rule}, LoadOptions{})

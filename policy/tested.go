@@ -82,6 +82,8 @@ func (s source) test(ctx context.Context) (Tested, error) {
 }
 
 func runTests(ctx context.Context, r *tester.Runner, txn storage.Transaction) (Tested, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // those that nobody waits for any more
 	all, err := r.SetTimeout(testTimeout).RaiseBuiltinErrors(true).CapturePrintOutput(true).RunTests(ctx, txn)
 	if err != nil {
 		return Tested{}, tidy(err)

@@ -22,13 +22,14 @@ import (
 const advice = "give Kubernetes manifests; of a chart or an overlay what helm template or kubectl kustomize writes"
 
 // Read reads manifests from files and directories. Of a directory it takes what ends in .yaml, .yml or .json, at any depth. Every
-// error about manifests is marked with hint.Misuse and begins with file and line.
+// error about what they are is marked with hint.Misuse and begins with file and line.
 func Read(ctx context.Context, paths []string) (Facts, error) {
 	r := reader{kinds: kinds(), left: MaxSize, facts: Facts{Files: []File{}, Documents: []Document{}}}
 	for _, name := range paths {
 		if err := r.path(ctx, name); err != nil {
-			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-				return Facts{}, err
+			var disk *fs.PathError
+			if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &disk) {
+				return Facts{}, fmt.Errorf("manifests: %w", err)
 			}
 			return Facts{}, hint.Misuse(fmt.Errorf("manifests: %w", err), advice)
 		}
