@@ -124,16 +124,11 @@ func (s *session) outputs(r report.Run) error {
 
 // declare names what was published to the steps that follow: each repository once, by the first of its tags.
 func declare(o report.Outputs, r report.Run) error {
-	seen := map[string]bool{}
-	for _, tag := range r.Published {
-		ref, err := oci.ParseReference(tag)
-		if err != nil {
-			return err
-		}
-		if seen[ref.Repository] {
-			continue
-		}
-		seen[ref.Repository] = true
+	refs, err := firsts(r.Published)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
 		if err := o.Declare(ref.Repository+":"+ref.Tag, r.Image.Digest); err != nil {
 			return err
 		}

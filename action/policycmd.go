@@ -43,11 +43,7 @@ func policyEvalCommand(env Env) *cobra.Command {
 }
 
 func (s *session) evaluate(ctx context.Context, name string) error {
-	bundles, err := s.policies(ctx, nil)
-	if err != nil {
-		return err
-	}
-	in, err := readInput(name)
+	bundles, in, err := s.question(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -236,11 +236,7 @@ they say, and what their variables stood for. Exit 0 when it is allowed, 1 when 
 }
 
 func (s *session) explainDenials(ctx context.Context, name string) error {
-	bundles, err := s.policies(ctx, nil)
-	if err != nil {
-		return err
-	}
-	in, err := readInput(name)
+	bundles, in, err := s.question(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -286,6 +282,16 @@ func explainOne(p *printer, n int, e policy.Explanation) {
 	if len(f.Controls) > 0 {
 		p.line("   ", "evidence for: %s", strings.Join(f.Controls, ", "))
 	}
+}
+
+// question is a saved input, and the bundles to ask about it.
+func (s *session) question(ctx context.Context, name string) ([]*policy.Bundle, policy.Input, error) {
+	bundles, err := s.policies(ctx, nil)
+	if err != nil {
+		return nil, policy.Input{}, err
+	}
+	in, err := readInput(name)
+	return bundles, in, err
 }
 
 // readInput reads a policy input: the file itself, or the one in the evidence of a run.

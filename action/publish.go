@@ -22,32 +22,45 @@ type parcel struct {
 	mixed  bool          // may lie where the other kind of signer has been
 }
 
+// firsts are the first tag of each repository among many.
+func firsts(tags []string) ([]oci.Reference, error) {
+	var out []oci.Reference
+	for _, tag := range tags {
+		ref, err := oci.ParseReference(tag)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(out, func(other oci.Reference) bool { return other.Repository == ref.Repository }) {
+			out = append(out, ref)
+		}
+	}
+	return out, nil
+}
+
 // send pushes by digest to every repository, verifies what each of them now serves, and only then moves the tags. What is there already
 // is not sent again, so a parcel can be sent until it has arrived.
 func (p parcel) send(ctx context.Context, remote *oci.Remote) error {
-	seen := map[string]bool{}
-	for _, tag := range p.tags {
-		ref, err := oci.ParseReference(tag)
-		if err != nil {
+	refs, err := firsts(p.tags)
+	if err != nil {
+		return err
+	}
+	repos := make([]*oci.Repository, len(refs))
+	for i, ref := range refs { // all, before anything is sent to the first
+		if repos[i], err = remote.Repository(ref.Repository + "@" + p.image.Digest); err != nil {
 			return err
 		}
-		if seen[ref.Repository] {
+		if p.mixed {
 			continue
 		}
-		seen[ref.Repository] = true
-		repo, err := remote.Repository(ref.Repository + "@" + p.image.Digest)
-		if err != nil {
-			return err
+		if err := unmixed(ctx, p.image, repos[i], p.dir); err != nil {
+			return fmt.Errorf("%s: %w", ref.Repository, err)
 		}
-		if !p.mixed {
-			if err := unmixed(ctx, p.image, repo, p.dir); err != nil {
-				return fmt.Errorf("%s: %w", ref.Repository, err)
-			}
-		}
+	}
+	for i, ref := range refs {
 		if err := remote.Push(ctx, p.dir, p.image, ref.Repository); err != nil {
 			return advise(err, "no tag was moved; sealyard publish sends the evidence again, without what has arrived")
 		}
-		if err := p.audit(ctx, repo, ""); err != nil {
+		if err := p.audit(ctx, repos[i], ""); err != nil {
 			return fmt.Errorf("%s: %w", ref.Repository, err)
 		}
 	}
