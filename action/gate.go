@@ -28,6 +28,7 @@ type gate struct {
 	event    event
 	plan     build.Plan
 	policies []*policy.Bundle
+	let      *policy.Exceptions // from the policies
 	db       *scan.DB
 	signer   attest.Signer // nil: nobody signs
 	trusted  *attest.Trust // that signer and nobody else
@@ -163,6 +164,9 @@ func (g *gate) prepare(ctx context.Context) error {
 	if err := policy.CanDecide(g.policies); err != nil {
 		return err
 	}
+	if g.let, err = g.exceptionsFrom(g.policies); err != nil {
+		return err
+	}
 	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
 	return err
 }
@@ -239,7 +243,7 @@ func (g *gate) decide(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	g.evidence = evidence{image: g.image, claims: claims, policies: g.policies, time: g.now}
+	g.evidence = evidence{image: g.image, claims: claims, policies: g.policies, exceptions: g.let, time: g.now}
 	in, d, err := g.evidence.decide(ctx)
 	if err != nil {
 		return "", err

@@ -77,14 +77,16 @@ func buildInputs() []input {
 func gateInputs() []input {
 	const d, s = "build scan verify", "build scan"
 	const own, signed = d + " audit policy-eval policy-explain policy-test", d + " audit policy-eval policy-explain policy-test policy-show policy-pull"
+	const waive = " waiver-add waiver-lint"
 	return []input{
-		{name: "policy", kind: list, on: own, help: "policy bundles: baseline, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
+		{name: "policy", kind: list, on: own + waive, help: "policy bundles: baseline, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
 		{name: "policy-key", on: signed, help: "public key, as key takes them, that must have signed every bundle of policy but the baseline; a tag then needs no digest"},
 		{name: "policy-identity", on: signed, help: "who must have signed every bundle of policy but the baseline, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
 		{name: "policy-issuer", on: signed, help: "OIDC issuer of policy-identity (default: GitHub's)"},
 		{name: "policy-min-revision", kind: csv, on: signed, help: "least revisions of bundles, as NAME=REVISION: an older one is refused"},
 		{name: "repository-policy", kind: list, on: own, help: "policy bundles of the repository itself, asked besides the others: they can only tighten, and need no signature"},
-		{name: "policy-data", on: own, help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "policy-data", on: own + waive, help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "waivers", kind: list, on: d + " policy-eval", help: "YAML files with waivers: findings that are let pass until a date, although a policy denies them; when verifying, with policy or db"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
@@ -172,7 +174,7 @@ func registryInputs() []input {
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
 		{name: "registry-password", on: r, secret: true, help: "password for registry-username"},
 		{name: "plain-http", kind: csv, on: r, help: "registry hosts to reach without TLS (loopback always is)"},
-		{name: "timeout", value: "1h", on: r + " layout-sign policy-sign", help: "longest time for the whole run"},
+		{name: "timeout", value: "1h", on: r + " layout-sign policy-sign waiver-add waiver-lint", help: "longest time for the whole run"},
 	}
 }
 

@@ -66,11 +66,9 @@ func decisionOf(t *testing.T, l layout) attest.DecisionFacts {
 	return f
 }
 
-// T17 T27: nobody is believed for holding the key: a decision that its signer did not come by, from fewer claims, by a policy that is
-// not there, at another time or about other images, is made again by whoever verifies, and denied.
-func TestSignedDecisionIsNotBelieved(t *testing.T) {
-	t.Parallel()
-	w := shared(t)
+// decide puts another signed decision in the place of the one that is attached.
+func (l layout) decide(t *testing.T, w *world, f attest.DecisionFacts) {
+	t.Helper()
 	file, err := os.ReadFile(w.key)
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +77,37 @@ func TestSignedDecisionIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	statement, err := attest.Decision(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := key.Sign(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subjects, err := l.subjects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for subject, digest := range subjects {
+		a, err := l.attached(subject, attest.PredicateDecision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.detach(a); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.attach(digest, typeBundle, signed); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// T17 T27: nobody is believed for holding the key: a decision that its signer did not come by, from fewer claims, by a policy that is
+// not there, at another time or about other images, is made again by whoever verifies, and denied.
+func TestSignedDecisionIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	w := shared(t)
 	without := func(f *attest.DecisionFacts, part string) {
 		f.Policies = slices.DeleteFunc(f.Policies, func(r attest.Reference) bool { return strings.Contains(r.Name, part) })
 	}
@@ -107,30 +136,7 @@ func TestSignedDecisionIsNotBelieved(t *testing.T) {
 			l := w.sealed.copy(t)
 			f := decisionOf(t, l)
 			c.lie(&f)
-			statement, err := attest.Decision(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			signed, err := key.Sign(t.Context(), statement)
-			if err != nil {
-				t.Fatal(err)
-			}
-			subjects, err := l.subjects()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for subject, digest := range subjects {
-				a, err := l.attached(subject, attest.PredicateDecision)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := l.detach(a); err != nil {
-					t.Fatal(err)
-				}
-				if err := l.attach(digest, typeBundle, signed); err != nil {
-					t.Fatal(err)
-				}
-			}
+			l.decide(t, w, f)
 			if out := w.run(t.Context(), &bytes.Buffer{}, "verify", string(l), "--key", w.public()); out.code != c.code {
 				t.Errorf("exit %d, want %d\n%s%s", out.code, c.code, out.stdout, out.stderr)
 			}

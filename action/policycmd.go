@@ -30,24 +30,36 @@ func policyCommand(env Env) *cobra.Command {
 }
 
 func policyEvalCommand(env Env) *cobra.Command {
-	var input string
+	var input, now string
 	eval := &cobra.Command{
 		Use: "eval", Short: "Ask policy bundles about a saved policy input",
 		Long:    "Decide on a saved input, of a run's evidence directory or an input.json, and print the decision. Exit 0 when it is allowed, 1 when denied.",
 		Example: "  sealyard policy eval --input sealyard-evidence\n  sealyard policy eval --policy ./acme --input input.json", Args: exactly(),
 	}
 	eval.Flags().StringVar(&input, "input", "", "the policy input: input.json, or the evidence of a run")
+	eval.Flags().StringVar(&now, "now", "", nowHelp+"; the default is the time in the input")
 	return staged("policy-eval", eval, func(ctx context.Context, in values, _ []string) error {
-		return newSession(env, in, "policy").evaluate(ctx, input)
+		s := newSession(env, in, "policy")
+		if err := s.setNow(now); err != nil {
+			return err
+		}
+		return s.evaluate(ctx, input, now != "")
 	})
 }
 
-func (s *session) evaluate(ctx context.Context, name string) error {
+func (s *session) evaluate(ctx context.Context, name string, another bool) error {
 	bundles, in, err := s.question(ctx, name)
 	if err != nil {
 		return err
 	}
-	d, err := policy.DecideAll(ctx, bundles, in)
+	if another {
+		in.Time = s.now
+	}
+	let, err := s.exceptionsFrom(bundles)
+	if err != nil {
+		return err
+	}
+	d, err := policy.DecideWith(ctx, bundles, in, let)
 	if err != nil {
 		return err
 	}

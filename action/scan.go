@@ -19,6 +19,7 @@ type inspector struct {
 	*session
 	target    string
 	policies  []*policy.Bundle
+	let       *policy.Exceptions // from the policies
 	db        *scan.DB
 	workloads *workload.Facts // nil: no manifests were given
 	stage     *stage
@@ -72,6 +73,9 @@ func (i *inspector) prepare(ctx context.Context) error {
 	if i.workloads, err = i.manifests(ctx); err != nil {
 		return err
 	}
+	if i.let, err = i.exceptionsFrom(i.policies); err != nil {
+		return err
+	}
 	i.stage, err = newStage(i.evidencePath("sealyard-scan"))
 	return err
 }
@@ -118,7 +122,7 @@ func (i *inspector) decide(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	e := evidence{image: img, claims: claims, policies: i.policies, time: i.now}
+	e := evidence{image: img, claims: claims, policies: i.policies, exceptions: i.let, time: i.now}
 	in, d, err := e.decide(ctx)
 	if err != nil {
 		return "", err

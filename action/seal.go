@@ -40,6 +40,8 @@ type evidence struct {
 	claims   []policy.Claim
 	policies []*policy.Bundle
 	time     time.Time
+
+	exceptions *policy.Exceptions // nil: none
 }
 
 // decide asks every bundle about the evidence.
@@ -49,7 +51,7 @@ func (e evidence) decide(ctx context.Context) (policy.Input, policy.Decision, er
 		return policy.Input{}, policy.Decision{}, err
 	}
 	in := policy.Input{SchemaVersion: policy.SchemaVersion, Time: e.time, Image: facts, Claims: e.claims}
-	d, err := policy.DecideAll(ctx, e.policies, in)
+	d, err := policy.DecideWith(ctx, e.policies, in, e.exceptions)
 	return in, d, err
 }
 
@@ -65,6 +67,9 @@ func (e evidence) decisionClaim(d policy.Decision, lost []string) (attest.Statem
 	for _, b := range e.policies {
 		facts.Policies = append(facts.Policies, attest.Reference{Name: namedPolicy + b.Name(), Digest: sha256of(b.Archive())})
 	}
+	if digest := e.exceptions.Digest(); digest != "" {
+		facts.Policies = append(facts.Policies, attest.Reference{Name: namedExceptions, Digest: digest})
+	}
 	for _, c := range e.claims {
 		facts.Policies = append(facts.Policies, attest.Reference{Name: namedClaim + c.PredicateType, Digest: c.Digest})
 	}
@@ -72,7 +77,7 @@ func (e evidence) decisionClaim(d policy.Decision, lost []string) (attest.Statem
 		switch r.Outcome {
 		case policy.OutcomePass:
 			facts.Passed = append(facts.Passed, r.Bundle+"."+r.Rule)
-		case policy.OutcomeWarn:
+		case policy.OutcomeWarn, policy.OutcomeExcepted:
 			facts.Warned = append(facts.Warned, r.Bundle+"."+r.Rule)
 		case policy.OutcomeDeny:
 			facts.Failed = append(facts.Failed, r.Bundle+"."+r.Rule)
@@ -120,6 +125,9 @@ func seal(ctx context.Context, dir *oci.Dir, signer attest.Signer, statements []
 			MediaType: typeLayer, Content: b.Archive(), Annotations: map[string]string{"org.opencontainers.image.title": b.Name() + ".tar.gz"},
 		})
 	}
+	if e.exceptions != nil {
+		art.Layers = append(art.Layers, exceptionsLayer(e.exceptions))
+	}
 	_, err := dir.Attach(ctx, e.image.Digest, art)
 	return err
 }
@@ -147,7 +155,8 @@ type auditor struct {
 	store oci.Store
 	trust *attest.Trust
 	own   []*policy.Bundle
-	shelf *shelf // of compiled policies, for who verifies many images; nil keeps none
+	let   *policy.Exceptions // from own policies
+	shelf *shelf             // of compiled policies, for who verifies many images; nil keeps none
 }
 
 // unseal is the auditor's verification, the same for a registry, a directory and a tar. Every attached bundle is verified; the
@@ -169,13 +178,16 @@ func (a auditor) unseal(ctx context.Context, ref string) (unsealed, error) {
 	if whole := u.record.self.Subjects()[0]; whole != u.image.Digest && single(u.image) {
 		return a.unsealWhole(ctx, whole, u.image.Digest)
 	}
-	u.time, u.policies = u.record.time, a.own
+	u.time, u.policies, u.exceptions = u.record.time, a.own, a.let
 	missing, err := u.pick()
 	if err != nil {
 		return u, err
 	}
 	if len(a.own) == 0 {
 		if u.policies, err = a.recorded(ctx, u.record, u.image.Digest); err != nil {
+			return u, err
+		}
+		if u.exceptions, err = a.recordedExceptions(ctx, u.record, u.image.Digest); err != nil {
 			return u, err
 		}
 	}
@@ -347,7 +359,9 @@ type record struct {
 	decision policy.Decision
 	claims   []attest.Reference
 	bundles  []attest.Reference
-	lost     []string // what the run that decided did without
+
+	exceptions string   // digest; "" when there were none
+	lost       []string // what the run that decided did without
 }
 
 // newest returns the newest verified decision about the whole image: its index and every runnable manifest.
@@ -410,6 +424,8 @@ func readRecord(predicate []byte) (record, error) {
 			r.claims = append(r.claims, ref)
 		case strings.HasPrefix(c.Name, namedPolicy):
 			r.bundles = append(r.bundles, ref)
+		case c.Name == namedExceptions:
+			r.exceptions = ref.Digest
 		}
 	}
 	if len(r.claims) == 0 || len(r.bundles) == 0 {

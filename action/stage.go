@@ -114,6 +114,9 @@ func (s *stage) write(e evidence, in policy.Input, d policy.Decision, r scan.Rep
 	for _, b := range e.policies {
 		files["policy/"+b.Name()+".tar.gz"] = b.Archive()
 	}
+	if e.exceptions != nil {
+		files[exceptionsFile] = e.exceptions.JSON()
+	}
 	if r.SPDX != nil {
 		files["sbom/index.spdx.json"], files["sbom/index.cdx.json"] = r.SPDX, r.CycloneDX
 	}

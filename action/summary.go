@@ -220,6 +220,9 @@ func (z *summarizer) facts(u unsealed, now time.Time) attest.Summary {
 		f.Policies = append(f.Policies, attest.Policy{URI: policyURI(b), Digest: b.Digest, Notes: policyNotes(b)})
 		f.Versions["policy-engine"] = b.Engine
 	}
+	if u.decision.Exceptions != "" {
+		f.Policies = append(f.Policies, attest.Policy{URI: docs + "exceptions.md", Digest: u.decision.Exceptions, Notes: exceptionsNotes(u.decision)})
+	}
 	f.Policy = together(f.Policies)
 	for _, r := range u.decision.Rules {
 		if r.Outcome == policy.OutcomePass {

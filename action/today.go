@@ -28,10 +28,15 @@ func (s *session) databaseOfToday() (*scan.DB, error) {
 }
 
 // today decides on what was verified as if it were judged now. With a database the packages are those that the evidence lists, the
-// vulnerabilities those that db knows, the time that of this run; manifests stand in place of the recorded ones. What is recorded
-// stays as it is.
-func (s *session) today(ctx context.Context, u unsealed, db *scan.DB, runs *workload.Facts) error {
-	e := evidence{image: u.image, policies: u.policies, claims: u.claims, time: u.record.time}
+// vulnerabilities those that db knows, the time that of this run; manifests stand in place of the recorded ones, and exceptions if they are
+// given. What is recorded stays as it is.
+func (s *session) today(ctx context.Context, u unsealed, let *policy.Exceptions, db *scan.DB, runs *workload.Facts) error {
+	if let == nil {
+		let = u.exceptions
+	} else if err := let.Check(u.policies, s.now); err != nil {
+		return err
+	}
+	e := evidence{image: u.image, policies: u.policies, exceptions: let, claims: u.claims, time: u.record.time}
 	if db != nil {
 		found, err := rescan(ctx, u, db)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,8 +155,8 @@ func fromFlags(cmd *cobra.Command, command string) (values, error) {
 	var firstErr error
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		in, ok := find(f.Name)
-		if !ok || firstErr != nil {
-			return
+		if !ok || firstErr != nil || !slices.Contains(strings.Fields(in.on), command) {
+			return // a flag of the command's own may be called like an input of others
 		}
 		flag := "--" + cmp.Or(strings.Join(f.Annotations[typed], ""), f.Name)
 		if in.instead != "" {

@@ -77,7 +77,7 @@ func (s *session) verify(ctx context.Context, target string) error {
 	s.tellIgnored(u.rejected)
 	whole := !u.record.time.IsZero() && !sealBroken(u.decision)
 	if (db != nil || runs != nil) && whole {
-		return s.today(ctx, u, db, runs)
+		return s.today(ctx, u, a.let, db, runs)
 	}
 	if len(a.own) > 0 && whole {
 		s.report.Comparison = compared(u.record.decision, u.decision, false)
@@ -100,6 +100,9 @@ func (s *session) standards(ctx context.Context) (a auditor, layout *heldTo, err
 		if a.own, err = s.policies(ctx, nil); err != nil {
 			return a, nil, err
 		}
+	}
+	if a.let, err = s.ownExceptions(a.own); err != nil {
+		return a, nil, err
 	}
 	layout, err = s.layout()
 	return a, layout, err

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
@@ -47,9 +46,8 @@ type Bundle struct {
 	origin                 Origin
 	notAfter               time.Time // zero: it does not end
 
-	plain     []byte // the tar whose digest is the bundle's
-	rules     map[string]Rule
-	query     rego.PreparedEvalQuery
+	plain []byte // the tar whose digest is the bundle's
+	compiled
 	rewritten map[ast.Var]ast.Var // the compiler's names of variables => the author's
 	foreign   []foreignRule
 	effective map[string]time.Time // of foreign rules, by id: from when on they deny

@@ -15,6 +15,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/sealyard/sealyard/internal/hint"
@@ -39,7 +40,16 @@ type source struct {
 	settings *schema
 }
 
-// compile turns the Rego files into a query whose result has one member per entry rule.
+// compiled is what a bundle's rules became.
+type compiled struct {
+	rules    map[string]Rule
+	query    rego.PreparedEvalQuery // its result has one member per entry rule
+	compiler *ast.Compiler
+	store    storage.Store
+	again    string // what is asked again when exceptions took denials away: an object of allow and levels
+}
+
+// compile turns the Rego files into queries.
 func (b *Bundle) compile(ctx context.Context, s source) error {
 	modules, err := s.parse()
 	if err != nil {
@@ -65,17 +75,19 @@ func (b *Bundle) compile(ctx context.Context, s source) error {
 		return err
 	}
 	b.rewritten = c.RewrittenVars
-	members := make([]string, 0, len(entries))
+	b.compiler, b.store = c, inmem.NewFromObjectWithOpts(s.data, inmem.OptReturnASTValuesOnRead(true))
+	members := map[string]string{}
 	for _, name := range entries {
-		members = append(members, fmt.Sprintf("%q: data.%s.%s", name, entryPackage, name))
+		members[name] = "data." + entryPackage + "." + name
 	}
+	b.again = objectOf(members, []string{ruleAllow, ruleLevels})
 	for _, f := range b.foreign {
-		members = append(members, fmt.Sprintf("%q: %s", f.ref, f.ref))
+		members[f.ref] = f.ref
 	}
 	b.query, err = rego.New(
 		rego.Compiler(c),
-		rego.Store(inmem.NewFromObjectWithOpts(s.data, inmem.OptReturnASTValuesOnRead(true))),
-		rego.Query("result = {"+strings.Join(members, ", ")+"}"),
+		rego.Store(b.store),
+		rego.Query("result = "+objectOf(members, slices.Sorted(maps.Keys(members)))),
 		rego.StrictBuiltinErrors(true),
 		rego.GenerateJSON(boundedJSON),
 	).PrepareForEval(ctx)
@@ -83,6 +95,17 @@ func (b *Bundle) compile(ctx context.Context, s source) error {
 		return tidy(err)
 	}
 	return nil
+}
+
+// objectOf writes an object of those of the members that are there.
+func objectOf(members map[string]string, names []string) string {
+	var out []string
+	for _, name := range names {
+		if ref, ok := members[name]; ok {
+			out = append(out, fmt.Sprintf("%q: %s", name, ref))
+		}
+	}
+	return "{" + strings.Join(out, ", ") + "}"
 }
 
 func (s source) parse() (map[string]*ast.Module, error) {

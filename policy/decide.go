@@ -28,6 +28,10 @@ func (b *Bundle) Decide(ctx context.Context, in Input) (Decision, error) {
 // DecideAll asks every bundle; all of them must allow. An error means that no decision was reached: a rule
 // failed, gave something that is not a finding, took too long, or the input could not be judged at all.
 func DecideAll(ctx context.Context, bundles []*Bundle, in Input) (Decision, error) {
+	return decideAll(ctx, bundles, in, nil)
+}
+
+func decideAll(ctx context.Context, bundles []*Bundle, in Input, of *facts) (Decision, error) {
 	if err := CanDecide(bundles); err != nil {
 		return Decision{}, err
 	}
@@ -46,17 +50,17 @@ func DecideAll(ctx context.Context, bundles []*Bundle, in Input) (Decision, erro
 		return Decision{}, fmt.Errorf("read policy input: %s", oneLine(err.Error()))
 	}
 	d := Decision{Time: in.Time.UTC().Truncate(time.Second), InputDigest: digestOf(data)}
-	return decide(ctx, bundles, value, d)
+	return decide(ctx, bundles, value, d, of)
 }
 
 // decide asks the bundles about an input document and adds their answers to d.
-func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision) (Decision, error) {
+func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision, of *facts) (Decision, error) {
 	every := len(bundles) > 0
 	for _, b := range bundles {
 		if err := b.Fresh(d.Time); err != nil {
 			return Decision{}, err
 		}
-		v, err := b.ask(ctx, value, d.Time)
+		v, err := b.ask(ctx, question{value, d.Time}, of)
 		if err != nil {
 			return Decision{}, fmt.Errorf("policy bundle %q: %w", b.name, err)
 		}
@@ -64,11 +68,13 @@ func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision)
 		d.Bundles = append(d.Bundles, BundleInfo{Name: b.name, Revision: b.revision, Digest: b.digest, Engine: "opa v" + version.Version, Allowed: v.allowed, Origin: b.origin})
 		d.Denials = append(d.Denials, v.denials...)
 		d.Warnings = append(d.Warnings, v.warnings...)
+		d.Excepted = append(d.Excepted, v.excepted...)
 		d.Rules = append(d.Rules, v.rules...)
 		d.Levels = lower(d.Levels, v.levels)
 	}
 	slices.SortFunc(d.Denials, compareFindings)
 	slices.SortFunc(d.Warnings, compareFindings)
+	slices.SortStableFunc(d.Excepted, compareExcepted)
 	slices.SortStableFunc(d.Rules, func(x, y RuleResult) int { return cmp.Or(cmp.Compare(x.Bundle, y.Bundle), cmp.Compare(x.Rule, y.Rule)) })
 	if every && len(d.Denials) == 0 {
 		d.Allowed = true
@@ -82,12 +88,19 @@ func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision)
 type verdict struct {
 	allowed           bool
 	denials, warnings []Finding
+	excepted          []Excepted
 	levels            []string
 	rules             []RuleResult
 }
 
-func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdict, error) {
-	result, err := b.eval(ctx, input, now)
+// question is what a bundle is asked.
+type question struct {
+	input ast.Value
+	now   time.Time
+}
+
+func (b *Bundle) ask(ctx context.Context, q question, of *facts) (verdict, error) {
+	result, err := b.eval(ctx, q)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -97,14 +110,14 @@ func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdi
 	} else if !ok {
 		return verdict{}, fmt.Errorf("allow is %s, want a boolean", kindOf(result[ruleAllow]))
 	}
-	var v verdict
+	v := verdict{allowed: allow}
 	if v.denials, err = b.findings(ruleDeny, result[ruleDeny]); err != nil {
 		return verdict{}, err
 	}
 	if v.warnings, err = b.findings(ruleWarn, result[ruleWarn]); err != nil {
 		return verdict{}, err
 	}
-	if err := b.addForeign(&v, result, now); err != nil {
+	if err := b.addForeign(&v, result, q.now); err != nil {
 		return verdict{}, err
 	}
 	skipped, err := b.skipped(result[ruleSkip])
@@ -114,11 +127,14 @@ func (b *Bundle) ask(ctx context.Context, input ast.Value, now time.Time) (verdi
 	if v.levels, err = levels(result[ruleLevels]); err != nil {
 		return verdict{}, err
 	}
-	v.allowed = allow && len(v.denials) == 0
+	if err := b.except(ctx, &v, result, of, q); err != nil {
+		return verdict{}, err
+	}
 	v.rules = b.outcomes(v, skipped)
-	if !allow && len(v.denials) == 0 {
+	if !v.allowed && len(v.denials) == 0 {
 		v.denials = []Finding{b.unexplained()}
 	}
+	v.allowed = v.allowed && len(v.denials) == 0
 	return v, nil
 }
 
@@ -131,7 +147,14 @@ func (b *Bundle) unexplained() Finding {
 	}
 }
 
-func (b *Bundle) eval(ctx context.Context, input ast.Value, now time.Time) (map[string]any, error) {
+func (b *Bundle) eval(ctx context.Context, q question) (map[string]any, error) {
+	return b.bounded(ctx, func(ctx context.Context) (rego.ResultSet, error) {
+		return b.query.Eval(ctx, rego.EvalParsedInput(q.input), rego.EvalTime(q.now), rego.EvalSeed(bytes.NewReader(nil)))
+	})
+}
+
+// bounded evaluates a query within the limits of time and memory and returns its result.
+func (b *Bundle) bounded(ctx context.Context, run func(context.Context) (rego.ResultSet, error)) (map[string]any, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.timeout, fmt.Errorf("no answer within %s", b.timeout))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -139,7 +162,7 @@ func (b *Bundle) eval(ctx context.Context, input ast.Value, now time.Time) (map[
 	done := make(chan struct{})
 	defer close(done)
 	go watchMemory(done, stop)
-	rs, err := b.query.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(now), rego.EvalSeed(bytes.NewReader(nil)))
+	rs, err := run(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
@@ -179,6 +202,9 @@ func watchMemory(done <-chan struct{}, stop context.CancelCauseFunc) {
 // outcomes says how each rule came out. Findings beat a claim to have been skipped.
 func (b *Bundle) outcomes(v verdict, skipped map[string]string) []RuleResult {
 	outcome := map[string]string{}
+	for _, e := range v.excepted {
+		outcome[e.Finding.Rule] = OutcomeExcepted
+	}
 	for _, f := range v.warnings {
 		outcome[f.Rule] = OutcomeWarn
 	}

@@ -27,7 +27,8 @@ Written by ` + "`go test ./policy -run Docs -update`" + ` from the METADATA of t
 shows how to write your own.
 
 An image is allowed when every platform of it is described by sound evidence and none of these rules denies it. A control in the
-last column is what the rule gives evidence for; passing a rule does not make anything compliant with a framework.
+last column is what the rule gives evidence for; passing a rule does not make anything compliant with a framework. A rule can be
+[waived](exceptions.md) only if it says so below: what the evidence is, who made and signed it and how fresh it is cannot.
 
 | rule | severity | what it asks | evidence for |
 |---|---|---|---|
@@ -64,6 +65,9 @@ last column is what the rule gives evidence for; passing a rule does not make an
 			t.Errorf("rule %s lacks description, solution or controls", r.ID)
 		}
 		fmt.Fprintf(&out, "\n## %s\n\n%s (%s). %s\n\nWhat to do: %s\n", r.ID, r.Title, r.Severity, r.Description, r.Solution)
+		if len(r.Waivable) > 0 {
+			fmt.Fprintf(&out, "\nA [waiver](exceptions.md) of it needs a scope with %s.\n", strings.Join(r.Waivable, " or "))
+		}
 	}
 	return out.Bytes()
 }

@@ -40,7 +40,7 @@ func (b *Bundle) Explain(ctx context.Context, in Input) ([]Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := decide(ctx, []*Bundle{b}, input, Decision{Time: in.Time.UTC().Truncate(time.Second)})
+	d, err := decide(ctx, []*Bundle{b}, input, Decision{Time: in.Time.UTC().Truncate(time.Second)}, nil)
 	if err != nil || d.Allowed {
 		return nil, err
 	}

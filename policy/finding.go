@@ -19,6 +19,7 @@ import (
 const (
 	maxFindings = 50_000
 	maxText     = 4 << 10 // bytes of one text of a finding
+	maxAliases  = 1000
 )
 
 // boundedJSON turns the engine's result into Go values, unless a set is too large to be an answer.
@@ -69,7 +70,7 @@ func (b *Bundle) finding(v any) (Finding, error) {
 		return Finding{}, fmt.Errorf("it is %s, want an object with rule and message", kindOf(v))
 	}
 	for key := range m {
-		if !slices.Contains([]string{"rule", "message", "severity", "solution", "platform", "subject", "location"}, key) {
+		if !slices.Contains([]string{"rule", "message", "severity", "solution", "platform", "subject", "location", "vulnerability", "aliases"}, key) {
 			return Finding{}, fmt.Errorf("unknown key %q", clip(key))
 		}
 	}
@@ -78,7 +79,7 @@ func (b *Bundle) finding(v any) (Finding, error) {
 		return Finding{}, err
 	}
 	f := Finding{Rule: r.ID, Bundle: b.name, Title: r.Title, Severity: r.Severity, Solution: r.Solution, Controls: slices.Clone(r.Controls)}
-	for key, to := range map[string]*string{"message": &f.Message, "severity": &f.Severity, "solution": &f.Solution, "platform": &f.Platform, "subject": &f.Subject} {
+	for key, to := range map[string]*string{"message": &f.Message, "severity": &f.Severity, "solution": &f.Solution, "platform": &f.Platform, "subject": &f.Subject, "vulnerability": &f.Vulnerability} {
 		if err := text(m, key, to); err != nil {
 			return Finding{}, fmt.Errorf("%w (rule %q)", err, r.ID)
 		}
@@ -92,7 +93,28 @@ func (b *Bundle) finding(v any) (Finding, error) {
 	if f.Location, err = location(m["location"]); err != nil {
 		return Finding{}, fmt.Errorf("%w (rule %q)", err, r.ID)
 	}
+	if f.Aliases, err = aliases(m["aliases"]); err != nil {
+		return Finding{}, fmt.Errorf("%w (rule %q)", err, r.ID)
+	}
 	return f, nil
+}
+
+// aliases reads the other names of a vulnerability.
+func aliases(v any) ([]string, error) {
+	list, ok := v.([]any)
+	if !ok && v != nil || len(list) > maxAliases {
+		return nil, fmt.Errorf("aliases is not a list of at most %d strings", maxAliases)
+	}
+	var out []string
+	for _, item := range list {
+		s, ok := item.(string)
+		if !ok || len(s) > maxText {
+			return nil, errors.New("aliases has a member that is not a short string")
+		}
+		out = append(out, oneLine(s))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // ruleIn returns the rule a finding or a skip names.

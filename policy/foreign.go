@@ -130,7 +130,7 @@ func (b *Bundle) describeForeign(modules map[string]*ast.Module) error {
 	}
 	for i, f := range b.foreign {
 		if _, known := b.rules[f.id]; !known && len(f.described) == 0 {
-			b.rules[f.id] = Rule{ID: f.id, Title: f.name + " of package " + f.namespace, Severity: SeverityMedium, Controls: []string{}, Warns: f.warns()}
+			b.rules[f.id] = Rule{ID: f.id, Title: f.name + " of package " + f.namespace, Severity: SeverityMedium, Controls: []string{}, Waivable: []string{}, Warns: f.warns()}
 		}
 		b.foreign[i] = f
 	}

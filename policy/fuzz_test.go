@@ -116,7 +116,7 @@ func FuzzDecide(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d, err := decide(context.Background(), []*Bundle{b}, v, Decision{})
+		d, err := decide(context.Background(), []*Bundle{b}, v, Decision{}, nil)
 		if err == nil && d.Allowed && !sound(data) {
 			t.Errorf("allowed: %s", data)
 		}

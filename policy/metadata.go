@@ -70,6 +70,9 @@ func ruleOf(a *ast.Annotations) (Rule, error) {
 		}
 		r.Controls = append(r.Controls, c)
 	}
+	if err := r.readWaivable(a.Custom["waivable"]); err != nil {
+		return r, err
+	}
 	target, _ := a.GetTargetPath(), 0
 	r.Warns = len(target) > 0 && target[len(target)-1].Equal(ast.StringTerm(ruleWarn))
 	switch {
@@ -81,4 +84,21 @@ func ruleOf(a *ast.Annotations) (Rule, error) {
 		return r, fmt.Errorf("rule %q: severity %q is not one of %v", r.ID, clip(r.Severity), severities())
 	}
 	return r, nil
+}
+
+// readWaivable reads custom.waivable: how narrow a waiver of the rule must be at least.
+func (r *Rule) readWaivable(v any) error {
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		return fmt.Errorf("METADATA custom.waivable of rule %q is not a list", clip(r.ID))
+	}
+	r.Waivable = []string{}
+	for _, item := range list {
+		word, _ := item.(string)
+		if !slices.Contains(scopes(), word) {
+			return fmt.Errorf("METADATA custom.waivable of rule %q: %q is not one of %v", clip(r.ID), clip(word), scopes())
+		}
+		r.Waivable = append(r.Waivable, word)
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ func asked(t testing.TB, b *Bundle, doc any) (Decision, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return decide(context.Background(), []*Bundle{b}, v, Decision{Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)})
+	return decide(context.Background(), []*Bundle{b}, v, Decision{Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}, nil)
 }
 
 // mayBeMissing are the fields of the allowed input that no rule of the baseline needs, each with the reason. The

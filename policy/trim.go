@@ -14,6 +14,8 @@ const (
 	typeCycloneDX = "https://cyclonedx.org/bom"
 )
 
+const typeProvenance = "https://slsa.dev/provenance/v1"
+
 // raw is a member that is carried over exactly as it was, or left out when it was absent.
 type raw = jsontext.Value
 

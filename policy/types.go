@@ -113,6 +113,9 @@ type Decision struct {
 	Warnings    []Finding    `json:"warnings"`    // sorted
 	Rules       []RuleResult `json:"rules"`       // every rule of every bundle, sorted
 	Levels      []string     `json:"levels"`      // what an allowed image reaches, "SLSA_BUILD_LEVEL_2"; sorted, one for each track
+	// Exceptions is the digest of the exceptions that were asked for, "" when none were; Excepted is what they let pass, sorted.
+	Exceptions string     `json:"exceptions,omitzero"`
+	Excepted   []Excepted `json:"excepted,omitzero"`
 }
 
 // BundleInfo says which policy answered, so that an auditor can ask the same one again.
@@ -137,6 +140,9 @@ type Finding struct {
 	Platform string   `json:"platform"` // "" when it is about the whole image
 	Subject  string   `json:"subject"`  // package URL, image reference or digest it is about; may be ""
 	Location Location `json:"location"`
+	// Vulnerability is the name of the one it is about, and Aliases are its other names: what exceptions go by.
+	Vulnerability string   `json:"vulnerability,omitzero"`
+	Aliases       []string `json:"aliases,omitzero"` // a set
 }
 
 // Location points into the source tree; the zero Location is unknown.
@@ -151,6 +157,8 @@ const (
 	OutcomeWarn = "warn" // it gave warnings only
 	OutcomeDeny = "deny" // it gave at least one denial
 	OutcomeSkip = "skip" // it did not judge; Reason says why
+
+	OutcomeExcepted = "excepted" // it found something, and exceptions let all of it pass
 )
 
 // RuleResult says how one rule came out. A rule that could not judge, or was switched off, is never a pass (R91).
@@ -171,4 +179,6 @@ type Rule struct {
 	Solution    string   `json:"solution"`
 	Warns       bool     `json:"warns"` // it only ever warns
 	Collections []string `json:"collections,omitzero"`
+	// Waivable are the scopes of which a waiver of this rule must have at least one; without any it cannot be waived.
+	Waivable []string `json:"waivable"`
 }

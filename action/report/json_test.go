@@ -64,7 +64,7 @@ func fields(path string, typ reflect.Type) []string {
 		if path != "" {
 			all = []string{path + " object"}
 		}
-		if path == "decision.warnings[]" { // as decision.denials[]
+		if path == "decision.warnings[]" || path == "decision.excepted[].finding" { // as decision.denials[]
 			return all
 		}
 		for i := range typ.NumField() {

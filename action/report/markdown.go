@@ -36,6 +36,7 @@ func Markdown(w io.Writer, r Run) error {
 	}
 	s.findings("### Why", r.denials())
 	s.findings("### Warnings", r.warnings())
+	s.excepted(r.excepted())
 	s.image(r)
 	s.flaws(r.flaws(), len(r.Image.Platforms) > 0)
 	s.footer(r)

@@ -160,6 +160,8 @@ func outcome(r Run) string {
 		why = "no rule denies it, but the run failed"
 	case r.Verdict() == VerdictUndecided:
 		why = "the run failed before it could decide"
+	case r.Verdict() == VerdictAllowed && r.letPass() > 0:
+		why = "no rule denies it but for " + Plural(r.letPass(), "finding") + " that exceptions let pass"
 	case r.Verdict() == VerdictAllowed:
 		why = "no rule denies it"
 	case n == 1:

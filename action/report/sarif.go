@@ -73,6 +73,7 @@ type alert struct {
 	at                         policy.Location
 	about                      string // what keeps its name from one build to the next
 	logical                    string // package URL or reference
+	excepted                   string // why an exception lets it pass; "" when none does
 }
 
 // alerts lists everything SARIF and annotations tell, worst first: level, then severity, then score.
@@ -93,8 +94,25 @@ func (r Run) alerts() []alert {
 			all = append(all, r.findingAlert(f, set.level))
 		}
 	}
+	pardoned := map[string]string{} // vulnerability -> why
+	for _, e := range r.excepted() {
+		for _, f := range e.findings {
+			if v, ok := known.find(f); ok {
+				pardoned[v] = e.text
+				continue
+			}
+			a := r.findingAlert(f, "note")
+			a.excepted = e.text
+			all = append(all, a)
+		}
+	}
 	for _, f := range flaws {
-		all = append(all, r.flawAlert(f, cmp.Or(judged[f.ID+" "+unqualified(f.PURL)], "note")))
+		key := f.ID + " " + unqualified(f.PURL)
+		a := r.flawAlert(f, cmp.Or(judged[key], "note"))
+		if judged[key] == "" {
+			a.excepted = pardoned[key]
+		}
+		all = append(all, a)
 	}
 	slices.SortStableFunc(all, func(a, b alert) int {
 		return cmp.Or(cmp.Compare(levelRank(a.level), levelRank(b.level)), cmp.Compare(rank(a.severity), rank(b.severity)), cmp.Compare(b.score, a.score))
@@ -273,9 +291,13 @@ func (b *sarifBuilder) add(a alert) bool {
 	if a.logical != "" {
 		location.AddLogicalLocation(sarif.NewLogicalLocation().WithFullyQualifiedName(brief(a.logical, sarifText)).WithKind("package"))
 	}
-	b.run.AddResult(sarif.NewResult().WithRuleID(id).WithRuleIndex(index).WithLevel(a.level).
+	result := sarif.NewResult().WithRuleID(id).WithRuleIndex(index).WithLevel(a.level).
 		WithMessage(sarif.NewTextMessage(sarifString(a.message))).WithLocations([]*sarif.Location{location}).
-		WithPartialFingerprints(map[string]string{"primaryLocationLineHash": b.fingerprint(id, file, a.about)}))
+		WithPartialFingerprints(map[string]string{"primaryLocationLineHash": b.fingerprint(id, file, a.about)})
+	if a.excepted != "" {
+		result.AddSuppression(sarif.NewSuppression().WithKind("external").WithStatus("accepted").WithJustification(sarifString(a.excepted)))
+	}
+	b.run.AddResult(result)
 	return true
 }
 

@@ -40,6 +40,7 @@ func Text(w io.Writer, r Run, o TextOptions) error {
 	several := r.Decided && len(r.Decision.Bundles) > 1
 	t.findings("Denied because", r.denials(), several)
 	t.findings("Warnings", r.warnings(), several)
+	t.excepted(r.excepted())
 	t.comparison(r.Comparison)
 	t.flaws(r)
 	t.facts(r)

@@ -75,6 +75,7 @@ func owners() []owner {
 		{prefix: "github.com/go-openapi", by: []string{"attest"}, why: "the wire of Rekor v1"},
 		{prefix: "github.com/secure-systems-lab", by: []string{"attest"}, why: "DSSE and encrypted keys"},
 		{prefix: "google.golang.org/protobuf", by: []string{"attest", "build"}, why: "Sigstore's and BuildKit's messages"},
+		{prefix: "github.com/package-url/packageurl-go", by: []string{"policy"}, why: "package URLs that waivers name"},
 		{prefix: "github.com/open-policy-agent", by: []string{"policy"}, why: "evaluates Rego"},
 		{prefix: "github.com/google/go-containerregistry", by: []string{"oci"}, why: "speaks to registries"},
 		{prefix: "github.com/google/go-containerregistry/pkg/v1", by: []string{"oci", "scan"}, why: "stereoscope takes an image in its types"},

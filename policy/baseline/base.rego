@@ -37,6 +37,7 @@ digested(base) if regex.match(`^[0-9a-f]{64}$`, base.digest.sha256)
 # custom:
 #   id: base-unpinned
 #   severity: high
+#   waivable: [purl, image, digest]
 #   controls: ["cis-docker-1.6.0:4.2", "cis-ssc-1.0:3.1.7", "sp800-190:4.1.5"]
 #   solution: Add the digest to the FROM line, such as FROM debian:12@sha256:...
 deny contains finding if {
@@ -64,6 +65,7 @@ registry_allowed(base) if {
 # custom:
 #   id: base-registry
 #   severity: high
+#   waivable: [purl, image, digest]
 #   controls: ["cis-docker-1.6.0:4.2", "cis-ssc-1.0:3.1.5", "s2c2f:ENF-2", "sp800-190:4.1.5"]
 #   solution: Start from an image of an allowed registry, or add the registry to the setting baseRegistries.
 deny contains finding if {

@@ -112,6 +112,7 @@ user_accepted(platform) if {
 # custom:
 #   id: user-nonroot
 #   severity: high
+#   waivable: [image, digest]
 #   controls: ["cis-docker-1.6.0:4.1", "sp800-190:4.4.3", "pss:restricted"]
 #   solution: Put a line such as USER 65532 at the end of the Dockerfile.
 deny contains finding if {
@@ -131,6 +132,7 @@ deny contains finding if {
 # custom:
 #   id: user-numbered
 #   severity: low
+#   waivable: [image, digest]
 #   controls: ["cis-docker-1.6.0:4.1", "pss:restricted"]
 #   solution: Write the number instead of the name, such as USER 65532.
 warn contains finding if {

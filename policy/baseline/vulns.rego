@@ -173,6 +173,7 @@ judged.noPackages contains finding if {
 # custom:
 #   id: scan-distro
 #   severity: low
+#   waivable: [image, digest]
 #   controls: ["ssdf-1.1:RV.1.1", "sp800-190:4.1.1"]
 #   solution: Keep /etc/os-release in the image.
 judged.unknownDistro contains finding if {
@@ -212,6 +213,7 @@ judged.uncoveredDistro contains finding if {
 # custom:
 #   id: scan-uncomparable
 #   severity: medium
+#   waivable: [image, digest]
 #   controls: ["ssdf-1.1:RV.1.1"]
 #   solution: Build the package with a version that its ecosystem can order.
 judged.uncomparable contains finding if {
