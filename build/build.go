@@ -25,6 +25,7 @@ type job struct {
 	progress io.Writer
 	context  buildContext
 	contexts namedContexts
+	keeper   *gatekeeper // nil lets everything in
 	targets  []target
 	secrets  map[string][]byte
 }
@@ -69,6 +70,7 @@ func prepare(plan Plan, dir string, progress io.Writer) (*job, error) {
 		b.close()
 		return nil, err
 	}
+	b.keeper = newGatekeeper(b.plan, b.contexts)
 	if err := b.makeRoom(dir); err != nil {
 		b.close()
 		return nil, err
@@ -182,6 +184,9 @@ func (b *job) finish(ctx context.Context, outcomes []outcome) (Result, error) {
 		images = append(images, o.images...)
 		r.Engines = append(r.Engines, o.version)
 		r.Warnings = append(r.Warnings, warnings(o.rec, b.context)...)
+	}
+	if err := b.keeper.covers(images); err != nil {
+		return Result{}, err
 	}
 	file := outcomes[0].file
 	slices.SortFunc(images, func(x, y *image) int { return strings.Compare(x.platform, y.platform) })

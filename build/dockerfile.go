@@ -228,6 +228,14 @@ func (d *dockerfile) find(key string) sourceRef {
 	return sourceRef{}
 }
 
+// lineOf returns the line of the first reference that is meant.
+func (d *dockerfile) lineOf(meant func(key string) bool) int {
+	if i := slices.IndexFunc(d.refs, func(r sourceRef) bool { return meant(r.key) }); i >= 0 {
+		return d.refs[i].line
+	}
+	return 0
+}
+
 // imageKey is the full form of an image reference (registry, name, tag, digest if given) and whether it has a digest.
 func imageKey(ref string) (string, bool) {
 	named, err := reference.ParseNormalizedNamed(ref)

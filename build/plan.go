@@ -53,6 +53,10 @@ type Plan struct {
 	InsecureRegistries []string // host[:port] of registries that speak plain HTTP; only for the engine that is started here
 	Masked             []string // values known to be secret: no build argument may hold one
 	Progress           string   // auto (or ""), plain, tty or quiet
+
+	// Ask is asked about everything that is to come into the build, before any of it is fetched. Nil lets everything in. It is
+	// called from another goroutine, never twice at once, and must give the same answer to the same question.
+	Ask func(context.Context, Fetch) (Answer, error)
 }
 
 // Annotation is one OCI annotation and where it goes.

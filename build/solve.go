@@ -86,16 +86,17 @@ func (b *job) buildOn(ctx context.Context, h Host, t target, out *exportStore) (
 		if data, err = b.fetchDockerfile(ctx, c, opt); hint.IsMisuse(err) {
 			return outcome{}, err
 		} else if err != nil {
-			return outcome{}, o.rec.explain(ctx, err, b.context, h.Address)
+			return outcome{}, b.keeper.explain(o.rec.explain(ctx, err, b.context, h.Address))
 		}
 	}
 	o.file = readDockerfile(data, b.plan, t.platforms)
+	b.keeper.read(o.file)
 	if err := o.file.checkTarget(b.plan.Target); err != nil {
 		return outcome{}, err
 	}
 	response, err := b.solve(ctx, c, opt, o.rec, t)
 	if err != nil {
-		return outcome{}, o.rec.explain(ctx, err, b.context, h.Address)
+		return outcome{}, b.keeper.explain(o.rec.explain(ctx, err, b.context, h.Address))
 	}
 	if err := out.to.writeTop(response); err != nil {
 		return outcome{}, fmt.Errorf("buildkit at %q: %w", h.Address, err)
@@ -216,6 +217,7 @@ func (b *job) solveOpt(t target, out content.Store) (client.SolveOpt, error) {
 		Exports: []client.ExportEntry{{Type: client.ExporterOCI, OutputStore: out, Attrs: b.exportAttrs(t)}},
 	}
 	b.contexts.add(&opt)
+	b.keeper.guard(&opt)
 	var err error
 	opt.Session, err = b.session()
 	return opt, err
