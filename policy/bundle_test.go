@@ -101,7 +101,7 @@ func TestLoadRefuses(t *testing.T) {
 		"warn is a boolean":      {oneRule("warn if input.image.digest\ndeny contains 1"), "acme.rego:11: warn is not a set"},
 		"conftest style":         {oneRule("deny contains 1\ndeny_root contains 1"), "acme.rego:12: rule deny_root of package sealyard is never evaluated"},
 		"violation":              {oneRule("deny contains 1\nviolation contains 1"), "acme.rego:12: rule violation of package sealyard is never evaluated"},
-		"sub-package":            {map[string]string{"a.rego": tightens, "b.rego": "package sealyard.source\ndeny contains 1"}, "b.rego:2: rule deny of package sealyard.source is never evaluated"},
+		"sub-package":            {map[string]string{"a.rego": tightens, "b.rego": "package sealyard.sources\ndeny contains 1"}, "b.rego:2: rule deny of package sealyard.sources is never evaluated"},
 		"no metadata":            {map[string]string{"a.rego": "package sealyard\nallow := true\ndeny contains 1"}, "no rule has METADATA with custom.id"},
 		"no title":               {map[string]string{"a.rego": "package sealyard\nallow := true\n# METADATA\n# custom: {id: x}\ndeny contains 1"}, `a.rego:3: rule "x" has no title`},
 		"severity":               {map[string]string{"a.rego": "package sealyard\nallow := true\n# METADATA\n# title: T\n# custom: {id: x, severity: awful}\ndeny contains 1"}, `a.rego:3: rule "x": severity "awful" is not one of`},
@@ -337,7 +337,7 @@ func TestArchiveRoundTrip(t *testing.T) {
 func TestPolicyDataMisuse(t *testing.T) {
 	for name, c := range map[string]struct{ data, want, hint string }{
 		"misspelt":     {"severty: high", `policy data: unknown key "severty"`, `did you mean "severity"?`},
-		"unknown":      {"zzzzzz: 1", `policy data: unknown key "zzzzzz"`, "known keys: allowUnsigned, baseRegistries"},
+		"unknown":      {"zzzzzz: 1", `policy data: unknown key "zzzzzz"`, "known keys: allowUnsigned, basePins, baseRegistries"},
 		"type":         {"onlyFixed: maybe", "policy data: onlyFixed: is string, want boolean", "docs/rules.md"},
 		"enum":         {"severity: hihg", `policy data: severity: is "hihg", want one of critical, high`, `did you mean "high"?`},
 		"range":        {"epss: 1.5", "policy data: epss: is 1.5, want at most 1", "docs/rules.md"},

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,6 +46,9 @@ type compiled struct {
 	compiler *ast.Compiler
 	store    storage.Store
 	again    string // what is asked again when exceptions took denials away: an object of allow and levels
+
+	aboutSources bool                   // there is package sealyard.source
+	aboutSource  rego.PreparedEvalQuery // like query, of that package
 }
 
 // compile turns the Rego files into queries.
@@ -84,17 +86,35 @@ func (b *Bundle) compile(ctx context.Context, s source) error {
 	for _, f := range b.foreign {
 		members[f.ref] = f.ref
 	}
-	b.query, err = rego.New(
-		rego.Compiler(c),
+	if b.query, err = b.prepare(ctx, members); err != nil {
+		return err
+	}
+	sources, err := sourceRules(modules)
+	if err != nil || len(sources) == 0 {
+		return err
+	}
+	members = map[string]string{}
+	for _, name := range sources {
+		members[name] = "data." + entryPackage + "." + sourcePackage + "." + name
+	}
+	b.aboutSources = true
+	b.aboutSource, err = b.prepare(ctx, members)
+	return err
+}
+
+// prepare makes the query for one object of rules.
+func (b *Bundle) prepare(ctx context.Context, members map[string]string) (rego.PreparedEvalQuery, error) {
+	q, err := rego.New(
+		rego.Compiler(b.compiler),
 		rego.Store(b.store),
 		rego.Query("result = "+objectOf(members, slices.Sorted(maps.Keys(members)))),
 		rego.StrictBuiltinErrors(true),
 		rego.GenerateJSON(boundedJSON),
 	).PrepareForEval(ctx)
 	if err != nil {
-		return tidy(err)
+		return q, tidy(err)
 	}
-	return nil
+	return q, nil
 }
 
 // objectOf writes an object of those of the members that are there.
@@ -129,6 +149,7 @@ func (s source) parse() (map[string]*ast.Module, error) {
 		}
 		modules[path.Join(s.prefix, name)] = parsed[i]
 	}
+	shapeInputs(modules)
 	return modules, nil
 }
 
@@ -148,15 +169,21 @@ func (s source) check(modules map[string]*ast.Module) (*ast.Compiler, error) {
 }
 
 func (s source) compiler() (*ast.Compiler, error) {
-	var shape any
-	if err := json.NewDecoder(bytes.NewReader(inputSchema)).Decode(&shape); err != nil {
-		return nil, err
-	}
 	schemas := ast.NewSchemaSet()
-	schemas.Put(ast.SchemaRootRef, shape)
+	for _, of := range []struct {
+		ref    ast.Ref
+		schema []byte
+	}{{ast.SchemaRootRef, inputSchema}, {ast.SchemaRootRef.Append(ast.StringTerm(sourcePackage)), sourceSchema}} {
+		var shape any
+		if err := json.Unmarshal(of.schema, &shape); err != nil {
+			return nil, err
+		}
+		schemas.Put(of.ref, shape)
+	}
 	return ast.NewCompiler().
 		WithCapabilities(capabilities()).
 		WithSchemas(schemas).
+		WithUseTypeCheckAnnotations(true).
 		WithStrict(true).
 		WithEnablePrintStatements(false).
 		WithPathConflictsCheck(func(p []string) (bool, error) { return has(s.data, p), nil }), nil

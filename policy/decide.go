@@ -213,6 +213,9 @@ func (b *Bundle) outcomes(v verdict, skipped map[string]string) []RuleResult {
 	}
 	out := make([]RuleResult, 0, len(b.rules))
 	for _, id := range slices.Sorted(maps.Keys(b.rules)) {
+		if b.rules[id].Source {
+			continue // asked while the image was built
+		}
 		r := RuleResult{Rule: id, Bundle: b.name, Outcome: cmp.Or(outcome[id], OutcomePass)}
 		if why, ok := skipped[id]; ok && outcome[id] == "" {
 			r.Outcome, r.Reason = OutcomeSkip, why

@@ -36,6 +36,7 @@ func (s source) entryRules(modules map[string]*ast.Module, foreign []foreignRule
 					return nil, err
 				}
 				found[name] = true
+			case len(pkg) == 2 && isSourcePackage(pkg) && slices.Contains([]string{ruleAllow, ruleDeny, ruleWarn}, name): // see sourceRules
 			case slices.ContainsFunc(foreign, func(f foreignRule) bool { return f.name == name && f.namespace == strings.Join(pkg, ".") }):
 			case looksDecisive.MatchString(name) && !used()[name]:
 				return nil, fmt.Errorf("%srule %s of package %s is never evaluated: only allow, deny, warn, skip and levels of package %s are, and the rules of the namespaces that the manifest lists",
@@ -52,7 +53,7 @@ func (s source) entryRules(modules map[string]*ast.Module, foreign []foreignRule
 			return nil, fmt.Errorf("bundle has no rule %s in package %s (its packages: %s)", name, entryPackage, strings.Join(slices.Compact(packages), ", "))
 		}
 	}
-	if err := checkAllow(modules); err != nil {
+	if err := checkAllow(modules, []string{entryPackage}); err != nil {
 		return nil, err
 	}
 	return slices.Sorted(maps.Keys(found)), nil
@@ -70,12 +71,12 @@ func checkEntry(name string, r *ast.Rule) error {
 	return nil
 }
 
-// checkAllow holds that allow is always defined, and false unless a rule says otherwise.
-func checkAllow(modules map[string]*ast.Module) error {
+// checkAllow holds that allow of a package is always defined, and false unless a rule says otherwise.
+func checkAllow(modules map[string]*ast.Module, pkg []string) error {
 	var first *ast.Rule
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
 		m := modules[file]
-		if p := packagePath(m); len(p) != 1 || p[0] != entryPackage {
+		if !slices.Equal(packagePath(m), pkg) {
 			continue
 		}
 		for _, r := range m.Rules {

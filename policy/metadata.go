@@ -31,6 +31,7 @@ func describe(modules map[string]*ast.Module, none bool) (map[string]Rule, error
 			if r.ID == "" {
 				continue
 			}
+			r.Source = isSourcePackage(packagePath(modules[file]))
 			if _, dup := rules[r.ID]; dup {
 				return nil, fmt.Errorf("%sa second rule has the id %q", at(a.Location), r.ID)
 			}

@@ -33,14 +33,16 @@ func golden(t *testing.T, path string, data []byte) {
 
 // The schema that rules are compiled against says exactly what the Go types say.
 func TestInputSchema(t *testing.T) {
-	s := schemaOf(reflect.TypeFor[Input]())
-	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["title"] = "sealyard policy input, schemaVersion " + SchemaVersion
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		t.Fatal(err)
+	for file, of := range map[string]reflect.Type{"input": reflect.TypeFor[Input](), "source": reflect.TypeFor[SourceInput]()} {
+		s := schemaOf(of)
+		s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+		s["title"] = "sealyard policy " + file + ", schemaVersion " + SchemaVersion
+		data, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, file+".schema.json", append(data, '\n'))
 	}
-	golden(t, "input.schema.json", append(data, '\n'))
 }
 
 func schemaOf(t reflect.Type) map[string]any {

@@ -177,7 +177,8 @@ type Rule struct {
 	Severity    string   `json:"severity"` // of its findings, unless a finding says otherwise
 	Controls    []string `json:"controls"`
 	Solution    string   `json:"solution"`
-	Warns       bool     `json:"warns"` // it only ever warns
+	Warns       bool     `json:"warns"`           // it only ever warns
+	Source      bool     `json:"source,omitzero"` // it judges what a build takes in, before that is fetched
 	Collections []string `json:"collections,omitzero"`
 	// Waivable are the scopes of which a waiver of this rule must have at least one; without any it cannot be waived.
 	Waivable []string `json:"waivable"`
