@@ -35,6 +35,7 @@ type gate struct {
 	tags     []string
 
 	workloads  *workload.Facts // nil: no manifests were given
+	sources    *sourceJudge    // nil: no policy has a say on them
 	stage      *stage
 	built      build.Result
 	scanned    scan.Report
@@ -78,6 +79,13 @@ func (g *gate) run(ctx context.Context) error {
 	defer g.db.Close()
 	defer g.stage.discard()
 	if err := g.step(ctx, "build", g.build); err != nil {
+		return err
+	}
+	if g.dir == nil { // stopped at a source
+		err := g.stage.keep()
+		if err == nil {
+			g.report.Evidence = g.stage.target
+		}
 		return err
 	}
 	defer g.dir.Close()
@@ -167,6 +175,9 @@ func (g *gate) prepare(ctx context.Context) error {
 	if g.let, err = g.exceptionsFrom(g.policies); err != nil {
 		return err
 	}
+	if err := g.judgeSources(); err != nil {
+		return err
+	}
 	g.stage, err = newStage(g.evidencePath("sealyard-evidence"))
 	return err
 }
@@ -196,7 +207,9 @@ func (g *gate) build(ctx context.Context) (string, error) {
 		return "", err
 	}
 	g.built, err = build.Image(ctx, g.plan, g.stage.dir, log)
-	if err := errors.Join(err, done()); err != nil {
+	if err := errors.Join(err, done()); errors.Is(err, build.ErrDenied) && ctx.Err() == nil {
+		return g.stopped()
+	} else if err != nil {
 		return "", advise(err, "the output of the build, above, says why")
 	}
 	g.report.Dockerfile, g.inContext = g.dockerfile(), g.built.Dockerfile
@@ -224,7 +237,11 @@ func (g *gate) scan(ctx context.Context) (string, error) {
 		return "", err
 	}
 	g.tellUnread(g.scanned)
-	p, err := g.provenance(g.plan, g.built, g.image, g.policies)
+	judged, err := g.sources.record()
+	if err != nil {
+		return "", err
+	}
+	p, err := g.provenance(g.plan, g.built, g.image, g.policies, judged)
 	if err != nil {
 		return "", err
 	}

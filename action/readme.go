@@ -93,6 +93,19 @@ Nothing here is signed: the image was denied, or nobody signed. There is nothing
 // scannedReadme is beside an image that was only looked at.
 const scannedReadme = "# What this directory is\n" + readmeFiles + unsealedReadme
 
+// stoppedReadme is beside no image.
+const stoppedReadme = `# What this directory is
+
+A build was stopped before anything was built, because a policy denied something that it would have taken in. There is no image here.
+
+* decision.json: the decision and its reasons
+* sources.json: everything the policies were asked about, with their answers
+* policy/: the policies, as OPA bundles
+* results.sarif, summary.md: the reasons for tools and people
+
+Nothing here is signed.
+`
+
 const fetchedReadme = `# What this directory is
 
 An OCI image layout (oci-layout, index.json, blobs) as sealyard fetch brought it from a registry: the image, and everything that referred to

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,9 +16,9 @@ import (
 )
 
 // provenance says how the image was built.
-func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle) (attest.Statement, error) {
+func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle, judged json.RawMessage) (attest.Statement, error) {
 	b := attest.Build{
-		Frontend: r.Syntax,
+		Frontend: r.Syntax, Sources: judged,
 		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
 		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan), Workflow: s.identity.Workflow,
 		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: r.Source.Clean, Verified: r.Source.Verified},

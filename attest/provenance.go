@@ -2,6 +2,7 @@ package attest
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,10 +24,11 @@ type Build struct {
 	BuilderID    string   // the workflow that the OIDC token names; only for ModeAction; "" is the mode's own page
 	External     External
 	Origin       Origin
-	Frontend     string      // the image that ran as Dockerfile frontend; "" is BuildKit's own
-	RunNetwork   string      // what RUN steps could reach: none, host (the network of the machine) or engine (an engine elsewhere decides)
-	Materials    []Material  // what BuildKit took into the build
-	Byproducts   []Reference // BuildKit's own provenance, one for each platform: the name is the platform
+	Frontend     string          // the image that ran as Dockerfile frontend; "" is BuildKit's own
+	Sources      json.RawMessage // what policies said of each source before it was fetched, a list of docs/buildtypes; nil when none was asked
+	RunNetwork   string          // what RUN steps could reach: none, host (the network of the machine) or engine (an engine elsewhere decides)
+	Materials    []Material      // what BuildKit took into the build
+	Byproducts   []Reference     // BuildKit's own provenance, one for each platform: the name is the platform
 	Complete     Completeness
 	Versions     Versions
 	Started      time.Time
@@ -110,10 +112,10 @@ type provenancePredicate struct {
 }
 
 type buildDefinition struct {
-	BuildType    string            `json:"buildType"`
-	External     External          `json:"externalParameters"`
-	Internal     map[string]string `json:"internalParameters"`
-	Dependencies []descriptor      `json:"resolvedDependencies"`
+	BuildType    string         `json:"buildType"`
+	External     External       `json:"externalParameters"`
+	Internal     map[string]any `json:"internalParameters"`
+	Dependencies []descriptor   `json:"resolvedDependencies"`
 }
 
 type runDetails struct {
@@ -180,11 +182,14 @@ func Provenance(b Build) (Statement, error) {
 }
 
 // internal is internalParameters: what the builder chose, and what the identity token says of the run.
-func (b Build) internal() map[string]string {
-	m := map[string]string{"sealyard_mode": string(b.Mode), "sealyard_frontend": cmp.Or(b.Frontend, "dockerfile.v0"), "sealyard_runNetwork": b.RunNetwork}
+func (b Build) internal() map[string]any {
+	m := map[string]any{"sealyard_mode": string(b.Mode), "sealyard_frontend": cmp.Or(b.Frontend, "dockerfile.v0"), "sealyard_runNetwork": b.RunNetwork}
 	if w := b.Workflow; w != (Workflow{}) {
 		m["sealyard_event"], m["sealyard_runner"] = w.Event, w.Runner
 		m["sealyard_repositoryId"], m["sealyard_ownerId"] = w.RepositoryID, w.OwnerID
+	}
+	if b.Sources != nil {
+		m["sealyard_sources"] = b.Sources
 	}
 	return m
 }

@@ -55,7 +55,8 @@ type Fetch struct {
 	Platform string // image
 	Frontend bool   // it runs as the frontend of the build, with the build's secrets and files in its hands
 	Context  string // named context that it stands for; "" is none
-	Line     int    // of the Dockerfile; 0 is unknown
+	File     string // the Dockerfile that names it, as in Result; "" is unknown
+	Line     int    // of File; 0 is unknown
 }
 
 // Answer is what becomes of a Fetch. The zero Answer denies it.
@@ -69,6 +70,8 @@ type gatekeeper struct {
 	ask      func(context.Context, Fetch) (Answer, error)
 	contexts map[string]string // what a source is asked for as => name of its context
 
+	path string // the Dockerfile, as in Result
+
 	mu      sync.Mutex
 	file    dockerfile
 	answers map[string]Answer
@@ -77,11 +80,11 @@ type gatekeeper struct {
 	err     error // the first
 }
 
-func newGatekeeper(plan Plan, n namedContexts) *gatekeeper {
+func newGatekeeper(plan Plan, n namedContexts, path string) *gatekeeper {
 	if plan.Ask == nil {
 		return nil
 	}
-	g := &gatekeeper{ask: plan.Ask, contexts: map[string]string{}, answers: map[string]Answer{}, taken: map[string]bool{}}
+	g := &gatekeeper{ask: plan.Ask, path: path, contexts: map[string]string{}, answers: map[string]Answer{}, taken: map[string]bool{}}
 	for name, source := range plan.BuildContexts {
 		switch attr := n.attrs["context:"+name]; {
 		case strings.HasPrefix(attr, "docker-image://"):
@@ -188,6 +191,9 @@ func (g *gatekeeper) place(f *Fetch, op *pb.SourceOp) {
 		f.Line = g.file.lineOf(func(key string) bool { return key == op.GetIdentifier() })
 	case FetchLocal:
 		f.Context = g.contexts[f.URI]
+	}
+	if f.Line > 0 {
+		f.File = g.path
 	}
 }
 

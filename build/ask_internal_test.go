@@ -32,7 +32,7 @@ func TestEngineThatDoesNotAsk(t *testing.T) {
 		"https://example.test/a.tgz":                  "https://example.test/a.tgz",
 		"https://example.test/b.git#main":             "git://example.test/b.git#main",
 	} {
-		g := newGatekeeper(allow, namedContexts{})
+		g := newGatekeeper(allow, namedContexts{}, "Dockerfile")
 		if err := g.covers(took(uri, byDigest)); err == nil || !strings.Contains(err.Error(), uri) {
 			t.Errorf("%s was not asked about: %v", uri, err)
 		}
@@ -57,7 +57,7 @@ func TestEngineThatDoesNotAsk(t *testing.T) {
 // The same question has the same answer, and what a build may ask has limits.
 func TestQuestionsAreBounded(t *testing.T) {
 	n := 0
-	g := newGatekeeper(Plan{Ask: func(context.Context, Fetch) (Answer, error) { n++; return Answer{Allow: true}, nil }}, namedContexts{})
+	g := newGatekeeper(Plan{Ask: func(context.Context, Fetch) (Answer, error) { n++; return Answer{Allow: true}, nil }}, namedContexts{}, "Dockerfile")
 	for range 3 {
 		if _, _, err := g.check(t.Context(), request("https://example.test/a", nil)); err != nil || n != 1 {
 			t.Fatal(n, err)
@@ -68,7 +68,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 		"reference": request("docker-image://UPPER case", nil), "no host": request("https:///a", nil),
 		"other remote": request("git://good.test/a.git", map[string]string{pb.AttrFullRemoteURL: "https://evil.test/a.git"}),
 	} {
-		if _, _, err := newGatekeeper(Plan{Ask: g.ask}, namedContexts{}).check(t.Context(), r); err == nil {
+		if _, _, err := newGatekeeper(Plan{Ask: g.ask}, namedContexts{}, "Dockerfile").check(t.Context(), r); err == nil {
 			t.Errorf("%s was answered", name)
 		}
 	}

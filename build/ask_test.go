@@ -79,15 +79,15 @@ func TestEverySourceIsAskedAbout(t *testing.T) {
 	}})
 	host, gitHost := strings.TrimPrefix(web.URL, "http://"), strings.Split(repo, "/")[2]
 	for _, want := range []build.Fetch{
-		{Kind: build.FetchImage, URI: "docker-image://" + registry + "/ctx:1", Host: registry, Name: registry + "/ctx", Tag: "1", Platform: r.Manifests[0].Platform, Line: 1},
-		{Kind: build.FetchImage, URI: "docker-image://" + registry + "/ctx:1@" + br.Digest, Host: registry, Name: registry + "/ctx", Tag: "1", Digest: br.Digest, Platform: r.Manifests[0].Platform, Line: 1},
-		{Kind: build.FetchImage, URI: "docker-image://" + pinned, Host: registry, Name: registry + "/ctx", Digest: br.Digest, Platform: r.Manifests[0].Platform, Context: "i", Line: 3},
+		{Kind: build.FetchImage, URI: "docker-image://" + registry + "/ctx:1", Host: registry, Name: registry + "/ctx", Tag: "1", Platform: r.Manifests[0].Platform, File: "Dockerfile", Line: 1},
+		{Kind: build.FetchImage, URI: "docker-image://" + registry + "/ctx:1@" + br.Digest, Host: registry, Name: registry + "/ctx", Tag: "1", Digest: br.Digest, Platform: r.Manifests[0].Platform, File: "Dockerfile", Line: 1},
+		{Kind: build.FetchImage, URI: "docker-image://" + pinned, Host: registry, Name: registry + "/ctx", Digest: br.Digest, Platform: r.Manifests[0].Platform, Context: "i", File: "Dockerfile", Line: 3},
 		{Kind: build.FetchLayout, URI: "oci-layout://docker.io/library/l@" + br.Digest, Name: "l", Digest: br.Digest, Context: "l"},
 		{Kind: build.FetchLocal, URI: "local://context", Name: "context"},
 		{Kind: build.FetchLocal, URI: "local://d", Name: "d", Context: "d"},
-		{Kind: build.FetchHTTP, URI: web.URL + "/f.txt", Scheme: "http", Host: host, Name: host + "/f.txt", Line: 5},
-		{Kind: build.FetchHTTP, URI: web.URL + "/g.txt", Scheme: "http", Host: host, Name: host + "/g.txt", Digest: sum, Line: 6},
-		{Kind: build.FetchGit, URI: "git://" + gitHost + "/repo.git#main", Scheme: "http", Host: gitHost, Name: gitHost + "/repo.git", Ref: "main", Line: 7},
+		{Kind: build.FetchHTTP, URI: web.URL + "/f.txt", Scheme: "http", Host: host, Name: host + "/f.txt", File: "Dockerfile", Line: 5},
+		{Kind: build.FetchHTTP, URI: web.URL + "/g.txt", Scheme: "http", Host: host, Name: host + "/g.txt", Digest: sum, File: "Dockerfile", Line: 6},
+		{Kind: build.FetchGit, URI: "git://" + gitHost + "/repo.git#main", Scheme: "http", Host: gitHost, Name: gitHost + "/repo.git", Ref: "main", File: "Dockerfile", Line: 7},
 	} {
 		if got := a.find(strings.TrimPrefix(want.URI, "docker-image://")); got != want {
 			t.Errorf("asked %+v\n want %+v", got, want)

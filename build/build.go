@@ -70,7 +70,7 @@ func prepare(plan Plan, dir string, progress io.Writer) (*job, error) {
 		b.close()
 		return nil, err
 	}
-	b.keeper = newGatekeeper(b.plan, b.contexts)
+	b.keeper = newGatekeeper(b.plan, b.contexts, b.context.path)
 	if err := b.makeRoom(dir); err != nil {
 		b.close()
 		return nil, err
