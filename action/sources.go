@@ -28,7 +28,7 @@ type sourceJudge struct {
 type judgedSource struct {
 	Source     policy.Source       `json:"source"`
 	Signatures []policy.Signature  `json:"signatures"`
-	Allowed    bool                `json:"allowed"`
+	Passed     bool                `json:"passed"`
 	Pin        string              `json:"pin"`
 	Denials    []policy.Finding    `json:"denials"`
 	Warnings   []policy.Finding    `json:"warnings"`
@@ -65,7 +65,7 @@ func (j *sourceJudge) ask(ctx context.Context, f build.Fetch) (build.Answer, err
 	if err != nil {
 		return build.Answer{}, err
 	}
-	s := judgedSource{Source: in.Source, Signatures: in.Signatures, Allowed: d.Allowed, Pin: d.Pin, Denials: d.Denials, Warnings: d.Warnings, bundles: d.Bundles}
+	s := judgedSource{Source: in.Source, Signatures: in.Signatures, Passed: d.Passed, Pin: d.Pin, Denials: d.Denials, Warnings: d.Warnings, bundles: d.Bundles}
 	for _, b := range d.Bundles {
 		s.Policies = append(s.Policies, map[string]string{"name": b.Name, "digest": b.Digest})
 	}
@@ -73,7 +73,7 @@ func (j *sourceJudge) ask(ctx context.Context, f build.Fetch) (build.Answer, err
 		fmt.Fprintf(j.log, "   %s: %s\n", report.Clean(w.Rule), report.Clean(w.Message))
 	}
 	j.judged = append(j.judged, s)
-	return build.Answer{Allow: d.Allowed, Pin: d.Pin}, nil
+	return build.Answer{Allow: d.Passed, Pin: d.Pin}, nil
 }
 
 // record is what was judged, for the provenance: nothing when nobody judges sources. The order of questions is the engine's, so it is not kept.
@@ -106,7 +106,9 @@ func (j *sourceJudge) denial() (policy.Decision, error) {
 			if len(d.Bundles) <= i {
 				d.Bundles = append(d.Bundles, b)
 			}
-			d.Bundles[i].Allowed = d.Bundles[i].Allowed && b.Allowed
+			if !b.Allowed {
+				d.Bundles[i].Allowed = false
+			}
 		}
 	}
 	if len(d.Denials) == 0 {

@@ -68,10 +68,10 @@ type Signature struct {
 
 // SourceDecision is the answer of one or several bundles about one source. The zero SourceDecision denies.
 type SourceDecision struct {
-	Allowed  bool         `json:"allowed"`
+	Passed   bool         `json:"passed"`  // every bundle that has a say lets it in
 	Pin      string       `json:"pin"`     // digest to take an image by, "" is as it is named
 	Bundles  []BundleInfo `json:"bundles"` // those that were asked, in order; none has a say when it is empty
-	Denials  []Finding    `json:"denials"` // sorted; empty if and only if Allowed
+	Denials  []Finding    `json:"denials"` // sorted; empty if and only if Passed
 	Warnings []Finding    `json:"warnings"`
 }
 
@@ -152,7 +152,7 @@ func DecideSource(ctx context.Context, bundles []*Bundle, in SourceInput) (Sourc
 	}
 	slices.SortFunc(d.Denials, compareFindings)
 	slices.SortFunc(d.Warnings, compareFindings)
-	if d.Allowed = every && len(d.Denials) == 0; !d.Allowed {
+	if d.Passed = every && len(d.Denials) == 0; !d.Passed {
 		d.Pin = ""
 	}
 	return d, nil

@@ -102,8 +102,8 @@ func TestSourceBundlesRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := load(t, sourceRule(c.body), LoadOptions{Timeout: time.Second})
 			d, err := DecideSource(t.Context(), []*Bundle{b}, base())
-			if err == nil || !strings.Contains(err.Error(), c.want) || d.Allowed {
-				t.Errorf("error %v, want %q; allowed %v", err, c.want, d.Allowed)
+			if err == nil || !strings.Contains(err.Error(), c.want) || d.Passed {
+				t.Errorf("error %v, want %q; allowed %v", err, c.want, d.Passed)
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func TestDecideSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, err := DecideSource(t.Context(), c.bundles, base())
-			if err != nil || d.Allowed != c.allowed || len(d.Bundles) != c.asked || d.Pin != c.pin || d.Allowed != (len(d.Denials) == 0) {
+			if err != nil || d.Passed != c.allowed || len(d.Bundles) != c.asked || d.Pin != c.pin || d.Passed != (len(d.Denials) == 0) {
 				t.Errorf("%v: %+v", err, d)
 			}
 			again, err := DecideSource(t.Context(), c.bundles, base())
@@ -148,7 +148,7 @@ func TestDecideSource(t *testing.T) {
 		t.Error("two bundles want two digests")
 	}
 	for _, in := range []SourceInput{{}, {SchemaVersion: SchemaVersion}, {SchemaVersion: "2", Time: base().Time}} {
-		if d, err := DecideSource(context.Background(), nil, in); err == nil || d.Allowed {
+		if d, err := DecideSource(context.Background(), nil, in); err == nil || d.Passed {
 			t.Errorf("%+v was judged", in)
 		}
 	}
