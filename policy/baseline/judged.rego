@@ -1,0 +1,85 @@
+package sealyard
+
+import data.settings
+
+# answers_in is what the provenance says that policies said about sources before they were fetched; undefined when none was asked.
+answers_in(i) := definition(i).internalParameters.sealyard_sources
+
+# METADATA
+# title: What came into the build was judged first
+# description: >-
+#   Provenance of a build that asked its policies about sources lists the questions with their answers: every base image must be among
+#   those that were let in. With the setting sourcesJudged there must be such a list.
+# custom:
+#   id: source-unjudged
+#   severity: high
+#   controls: ["cis-ssc-1.0:2.4.3", "s2c2f:ENF-1"]
+#   solution: Build with this version of sealyard and a policy that judges sources, such as the baseline.
+deny contains finding if {
+	settings.sourcesJudged
+	not all_judged
+	finding := {"rule": "source-unjudged", "message": "no provenance says that sources were judged before they were fetched"}
+}
+
+deny contains finding if {
+	some used in bases
+	answers_in(used.i)
+	not let_in(used)
+	finding := {
+		"rule": "source-unjudged",
+		"message": sprintf("base image %q is none of the sources that were judged and let in", [shown(used.base)]),
+		"subject": used.base.uri,
+		"location": place(used),
+	}
+}
+
+deny contains finding if {
+	some i in provenances
+	some answer in answers_in(i)
+	not answer.passed == true
+	finding := {
+		"rule": "source-unjudged",
+		"message": sprintf("source %q was not let in, and the build has it all the same", [object.get(answer, ["source", "uri"], "")]),
+	}
+}
+
+all_judged if {
+	count(provenances) > 0
+	every i in provenances {
+		is_array(answers_in(i))
+		count(answers_in(i)) > 0
+	}
+}
+
+let_in(used) if {
+	some answer in answers_in(used.i)
+	answer.passed == true
+	answer.source.digest == concat("", ["sha256:", used.base.digest.sha256])
+	count(answer.policies) > 0
+}
+
+# METADATA
+# title: Policies remarked on what came into the build
+# description: What package sealyard.source of a policy warned of while the image was built is in its provenance, and is shown with the decision.
+# custom:
+#   id: source-remark
+#   severity: medium
+#   controls: ["cis-ssc-1.0:2.4.3"]
+#   solution: Mend what the remark says, where the source is named in the Dockerfile.
+warn contains finding if {
+	some i in provenances
+	some answer in answers_in(i)
+	some remark in answer.warnings
+	finding := {
+		"rule": "source-remark",
+		"message": sprintf("%s: %s", [remark.rule, remark.message]),
+		"subject": object.get(answer, ["source", "uri"], ""),
+		"location": answer.source.location,
+	}
+}
+
+skip contains {"rule": id, "reason": "no provenance says what policies said about sources, and the setting sourcesJudged does not ask for it"} if {
+	some id in {"source-unjudged", "source-remark"}
+	not settings.sourcesJudged
+	count([i | some i in provenances; answers_in(i)]) == 0
+}

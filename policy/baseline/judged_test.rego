@@ -1,0 +1,39 @@
+package sealyard_test
+
+import data.sealyard
+
+answer := {
+	"source": {
+		"kind": "image", "uri": "docker-image://docker.io/library/debian:12",
+		"digest": "sha256:1212121212121212121212121212121212121212121212121212121212121212", "location": {"file": "Dockerfile", "line": 3},
+	},
+	"passed": true, "denials": [], "warnings": [], "policies": [{"name": "baseline", "digest": "sha256:00"}],
+}
+
+record(answers) := [{"op": "add", "path": "/claims/6/predicate/buildDefinition/internalParameters/sealyard_sources", "value": answers}]
+
+# T30: what the provenance says of sources covers every base, and is not bent afterwards.
+test_judged if {
+	allowed(record([answer]))
+	allowed([])
+	every bad in [
+		[], [object.union(answer, {"passed": false})], [object.remove(answer, {"passed"})], [object.remove(answer, {"source"})],
+		[object.union(answer, {"source": {"digest": "sha256:13"}})], [object.union(answer, {"policies": []})], [object.remove(answer, {"policies"})], 1, "none",
+	] {
+		denied(record(bad)) == {"source-unjudged"}
+	}
+	denied(record([answer, object.union(answer, {"passed": false})])) == {"source-unjudged"}
+}
+
+test_judged_required if {
+	denied([]) == {"source-unjudged"} with data.settings.sourcesJudged as true
+	allowed(record([answer])) with data.settings.sourcesJudged as true
+	denied(record([])) == {"source-unjudged"} with data.settings.sourcesJudged as true
+	"source-unjudged" in skipped
+}
+
+test_remark if {
+	remark := {"rule": "source-checksum", "message": "no checksum"}
+	found := sealyard.warn with input as json.patch(evidence, record([object.union(answer, {"warnings": [remark]})]))
+	{finding.message | some finding in found; finding.rule == "source-remark"} == {"source-checksum: no checksum"}
+}
