@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -193,5 +195,27 @@ func TestSourceInputRoundTrip(t *testing.T) {
 		if _, err := ParseSourceInput([]byte(bad)); err == nil {
 			t.Errorf("%s was read", bad)
 		}
+	}
+}
+
+// The settings and the bundle of docs/sources.md, as written there, load and decide.
+func TestSourcesPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/sources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(page)
+	rule := regexp.MustCompile("(?s)```rego\n(.*?)```").FindSubmatch(page)
+	if settings == nil || rule == nil {
+		t.Fatal("the page has no settings or no rule")
+	}
+	d, err := DecideSource(t.Context(), []*Bundle{baseline(t, string(settings[1]))}, base())
+	if err != nil || !d.Passed || d.Pin == "" {
+		t.Errorf("%v %+v", err, d)
+	}
+	own := load(t, map[string]string{"a.rego": tightens, "source.rego": string(rule[1])}, LoadOptions{})
+	d, err = DecideSource(t.Context(), []*Bundle{own}, base())
+	if err != nil || d.Passed || d.Denials[0].Rule != "acme-no-tags" || d.Denials[0].Location.Line != 3 {
+		t.Errorf("%v %+v", err, d)
 	}
 }
