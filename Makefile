@@ -10,6 +10,7 @@ tools:
 
 demo: build
 	demo/demo.sh
+	demo/team.sh
 
 demo-keyless: build
 	demo/keyless.sh

@@ -17,6 +17,31 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# prepare: the tools, a key, a small vulnerability database and the contexts of the builds, in $work; goes there.
+prepare() {
+	tools/tools.sh runc registry
+	export PATH="$PWD/.tools/bin:$PATH" COSIGN_PASSWORD=demo
+	go run ./internal/testdb/mkdb -out "$work" >/dev/null
+	export CGO_ENABLED=0 GOFLAGS=-mod=mod
+	local arch
+	for arch in amd64 arm64; do
+		(cd demo/app && GOARCH=$arch go build -trimpath -o "$work/context/bin/hello-linux-$arch" .)
+	done
+	(cd demo/app && go build -trimpath -modfile=vulnerable.mod -o "$work/context/bin/hello-vulnerable" .)
+	demo/rootfs.sh "$work/context/rootfs.tar"
+	cp demo/*.Dockerfile "$work/context/"
+	cd "$work"
+	sealyard db import vulnerability-db.tar.zst --db db >/dev/null
+	echo 'nonRoot: false' >base.yaml
+}
+
+# publish_base NAME: publishes a base image under that name, with evidence like everything else, and prints it with its digest.
+publish_base() {
+	sealyard build context --db db --key cosign.key --push --progress quiet --file context/base.Dockerfile --tag "$host/$1:1" \
+		--policy-data base.yaml --evidence-path "base-${1//\//-}" >base.txt 2>&1 || { cat base.txt >&2; fail "the base was not published"; }
+	echo "$host/$1@$(sed -n 's/^digest  *//p' base.txt)"
+}
+
 # start_registry: distribution on the first free port from 5050 on.
 start_registry() {
 	local port

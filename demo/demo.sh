@@ -7,27 +7,13 @@ cd "$(dirname "$0")/.."
 . demo/common.sh
 
 say "Getting ready: runc, a registry, and a small vulnerability database made of known facts"
-tools/tools.sh runc registry
-export PATH="$PWD/.tools/bin:$PATH" COSIGN_PASSWORD=demo
-go run ./internal/testdb/mkdb -out "$work" >/dev/null
-export CGO_ENABLED=0 GOFLAGS=-mod=mod
-for arch in amd64 arm64; do
-	(cd demo/app && GOARCH=$arch go build -trimpath -o "$work/context/bin/hello-linux-$arch" .)
-done
-(cd demo/app && go build -trimpath -modfile=vulnerable.mod -o "$work/context/bin/hello-vulnerable" .)
-demo/rootfs.sh "$work/context/rootfs.tar"
-cp demo/*.Dockerfile "$work/context/"
-cd "$work"
-
+prepare
 start_registry
-sealyard db import vulnerability-db.tar.zst --db db >/dev/null
 run sealyard key generate
 build=(sealyard build context --db db --key cosign.key --push --progress quiet)
 
 say "A base image, made of this machine's shell: sealed like everything else"
-echo 'nonRoot: false' >base.yaml
-"${build[@]}" --file context/base.Dockerfile --tag "$host/base:1" --policy-data base.yaml --evidence-path base >base.txt 2>&1 || { cat base.txt; fail "the base was not published"; }
-base=$host/base@$(sed -n 's/^digest  *//p' base.txt)
+base=$(publish_base base)
 echo "$base"
 
 say "The good image: pinned base, no root, two platforms"
