@@ -79,13 +79,13 @@ func gateInputs() []input {
 	const own, signed = d + " audit policy-eval policy-explain policy-test", d + " audit policy-eval policy-explain policy-test policy-show policy-pull"
 	const waive = " waiver-add waiver-lint"
 	return []input{
-		{name: "policy", kind: list, on: own + waive, help: "policy bundles: baseline, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
-		{name: "policy-key", on: signed, help: "public key, as key takes them, that must have signed every bundle of policy but the baseline; a tag then needs no digest"},
-		{name: "policy-identity", on: signed, help: "who must have signed every bundle of policy but the baseline, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
+		{name: "policy", kind: list, on: own + waive, help: "policy bundles: baseline or another word that policy list shows, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
+		{name: "policy-key", on: signed, help: "public key, as key takes them, that must have signed every bundle of policy that is not built in; a tag then needs no digest"},
+		{name: "policy-identity", on: signed, help: "who must have signed every bundle of policy that is not built in, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
 		{name: "policy-issuer", on: signed, help: "OIDC issuer of policy-identity (default: GitHub's)"},
 		{name: "policy-min-revision", kind: csv, on: signed, help: "least revisions of bundles, as NAME=REVISION: an older one is refused"},
 		{name: "repository-policy", kind: list, on: own, help: "policy bundles of the repository itself, asked besides the others: they can only tighten, and need no signature"},
-		{name: "policy-data", on: own + waive, help: "YAML or JSON file with settings for the baseline policy"},
+		{name: "policy-data", on: own + waive, help: "YAML or JSON file with settings for the baseline policy and its presets"},
 		{name: "waivers", kind: list, on: d + " policy-eval", help: "YAML files with waivers: findings that are let pass until a date, although a policy denies them; when verifying, with policy or db"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},

@@ -26,7 +26,7 @@ import (
 func policyCommand(env Env) *cobra.Command {
 	return group("policy", "Write, test, show, sign and publish policies",
 		policyInitCommand(env), policyCheckCommand(env), policyFmtCommand(env), policyTestCommand(env), policyEvalCommand(env), policyExplainCommand(env),
-		policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
+		policyListCommand(env), policyShowCommand(env), policySignCommand(env), policyPushCommand(env), policyPullCommand(env))
 }
 
 func policyEvalCommand(env Env) *cobra.Command {
@@ -76,6 +76,33 @@ func (s *session) evaluate(ctx context.Context, name string, another bool) error
 	return nil
 }
 
+func policyListCommand(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the built-in policies, which all have the baseline's rules",
+		Long: `List what is built in: the baseline, and presets, which are its rules with settings that --policy-data cannot change. What a preset allows is
+evidence for what its title says; nothing is compliant because of it.`,
+		Example: "  sealyard policy list\n  sealyard build . --policy baseline --policy cis", Args: exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			all, err := policy.Presets()
+			if err != nil {
+				return err
+			}
+			p := &printer{w: env.Stdout}
+			for _, preset := range all {
+				p.line("", "%-15s %s", preset.Name, preset.Title)
+				for _, key := range keys(preset.Settings) {
+					value, err := json.Marshal(preset.Settings[key])
+					if err != nil {
+						return err
+					}
+					p.line("                  ", "%s: %s", key, value)
+				}
+			}
+			return p.err
+		},
+	}
+}
+
 // shownPolicy is what policy show tells of a bundle.
 type shownPolicy struct {
 	Name     string          `json:"name"`
@@ -91,7 +118,7 @@ func policyShowCommand(env Env) *cobra.Command {
 	return staged("policy-show", &cobra.Command{
 		Use: "show SOURCE", Short: "Show what a policy bundle is: who signed it, its settings, its rules",
 		Long: `Load a bundle from wherever policy takes one, held to the same demands, and print it as JSON: name, revision, digest, when it ends, where it came
-from and who signed it, its settings with their defaults, and each rule. "baseline" is the built-in one.`,
+from and who signed it, its settings with their defaults, and each rule. "baseline" and the other built-in ones are what policy list shows.`,
 		Example: "  sealyard policy show baseline\n  sealyard policy show ./acme\n  sealyard policy show oci://ghcr.io/acme/policy:1 --policy-key policy.pub",
 		Args:    exactly("SOURCE"),
 	}, func(ctx context.Context, in values, args []string) error {

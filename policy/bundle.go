@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -131,18 +130,8 @@ func LoadArchive(ctx context.Context, data []byte, opts LoadOptions) (*Bundle, e
 	return newBundle(ctx, f, "", opts)
 }
 
-// Baseline compiles the bundle that is built into the program. docs/rules.md lists its rules and settings.
-func Baseline(opts LoadOptions) (*Bundle, error) {
-	sub, err := fs.Sub(baselineFS, "baseline")
-	if err != nil {
-		return nil, err
-	}
-	c, err := readFS(context.Background(), sub, false)
-	if err != nil {
-		return nil, err
-	}
-	return newBundle(context.Background(), c.files, baselineName, opts)
-}
+// Baseline compiles the bundle that is asked when no policy is named. docs/rules.md lists its rules and settings.
+func Baseline(opts LoadOptions) (*Bundle, error) { return Preset{Name: baselineName}.Bundle(opts) }
 
 func readDir(ctx context.Context, dir string, whole bool) (contents, error) {
 	root, err := os.OpenRoot(dir)

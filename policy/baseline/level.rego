@@ -81,14 +81,19 @@ deny contains finding if {
 	level(i) < settings.minimumLevel
 	finding := {
 		"rule": "build-level",
-		"message": sprintf("SLSA Build level %d is asked for, and builder %q with signer %q has level %d", [
+		"message": sprintf("SLSA Build level %d is asked for, and builder %q with signer %q has level %d%s", [
 			settings.minimumLevel,
 			object.get(input.claims[i], ["predicate", "runDetails", "builder", "id"], ""),
 			object.get(input.claims[i], ["signer", "id"], ""),
 			level(i),
+			unlisted,
 		]),
 	}
 }
+
+unlisted := ": the setting builders is empty, and what it does not list has level 1" if {
+	count(settings.builders) == 0
+} else := ""
 
 # levels is what an allowed image reaches, for its verification summary.
 levels contains sprintf("SLSA_BUILD_LEVEL_%d", [min({level(i) | some i in provenances})]) if {
