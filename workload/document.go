@@ -3,6 +3,7 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -15,6 +16,35 @@ type source struct {
 	file string
 	line int
 	node *nodes.Node // nil: of its parts the lines are not known
+}
+
+// misplaced is an error about one field: the line where that begins.
+type misplaced struct {
+	line int
+	error
+}
+
+// Unwrap returns the error without its line.
+func (m misplaced) Unwrap() error { return m.error }
+
+// field is the line of the field that an error of the JSON reader is about: that of the object when it is not known.
+func (s source) field(err error) int {
+	var wrong *jsonv2.SemanticError
+	if !errors.As(err, &wrong) {
+		return s.line
+	}
+	line, n := s.line, s.node
+	for token := range wrong.JSONPointer.Tokens() {
+		var step any = token
+		if i, err := strconv.Atoi(token); err == nil && n != nil && n.Kind == nodes.SequenceNode {
+			step = i
+		}
+		if n = at(n, step); n == nil {
+			break
+		}
+		line = n.Line
+	}
+	return line
 }
 
 // head is what every Kubernetes object has.
@@ -36,7 +66,7 @@ func (r *reader) document(src source, raw jsontext.Value, lists int) error {
 	}
 	var h head
 	if err := jsonv2.Unmarshal(raw, &h); err != nil {
-		return oneLine(err)
+		return misplaced{src.field(err), oneLine(err)}
 	}
 	if h.Kind == "" || h.APIVersion == "" {
 		return errors.New("it is not a Kubernetes object: kind or apiVersion is missing")
@@ -62,7 +92,7 @@ func (r *reader) document(src source, raw jsontext.Value, lists int) error {
 	if read, ok := r.kinds[group+"/"+h.Kind]; !ok {
 		d.Runs = RunsUnknown
 	} else if err := read(&d, raw); err != nil {
-		return fmt.Errorf("%s %q: %w", h.Kind, d.Name, oneLine(err))
+		return misplaced{src.field(err), fmt.Errorf("%s %q: %w", h.Kind, d.Name, oneLine(err))}
 	}
 	if d.Pod != nil {
 		d.Runs = RunsPods

@@ -129,6 +129,10 @@ func (r *reader) bytes(name string, raw []byte) error {
 			err = r.document(source{file: name, line: part.line, node: part.node}, part.json, maxLists)
 		}
 		if err != nil {
+			var m misplaced
+			if errors.As(err, &m) {
+				part.line = m.line
+			}
 			return fmt.Errorf("%s:%d: %w", name, part.line, err)
 		}
 	}
