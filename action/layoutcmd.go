@@ -54,7 +54,11 @@ func (s *session) writeLayout(ctx context.Context, p attest.LayoutPlan, target [
 	if !p.Expires.After(s.now) {
 		return hint.Misuse(errors.New("the layout would have expired already"), "give --valid a length of time such as 2160h")
 	}
-	if name := s.in.one("key"); name != "" {
+	name := s.in.one("key")
+	if name == "" && len(p.Certificates) == 0 {
+		return hint.Misuse(errors.New("the layout names nobody who may take its steps"), "say who signs the images: --key with a public key, or --certificate-identity")
+	}
+	if name != "" {
 		if p.Functionary, err = files([]string{name}, readFile); err != nil {
 			return err
 		}
