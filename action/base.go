@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -111,9 +112,9 @@ type baseTree struct {
 	seen    int
 }
 
-// openBase finds the repository that a path lies in.
+// openBase finds the nearest repository that a path lies in, or is the root of.
 func openBase(path, commit string) (*baseTree, error) {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+	for dir := path; ; dir = filepath.Dir(dir) {
 		info, err := os.Lstat(filepath.Join(dir, ".git"))
 		if err == nil && info.IsDir() {
 			rel, err := filepath.Rel(dir, path)
@@ -123,11 +124,14 @@ func openBase(path, commit string) (*baseTree, error) {
 			objects := filesystem.NewStorage(osfs.New(filepath.Join(dir, ".git")), cache.NewObjectLRUDefault())
 			return &baseTree{objects: objects, commit: plumbing.NewHash(commit), path: filepath.ToSlash(rel), files: map[string][]byte{}}, nil
 		}
-		if err == nil || !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir) {
+		if err == nil || !absent(err) || dir == filepath.Dir(dir) {
 			return nil, fmt.Errorf("%q is in no git repository", path)
 		}
 	}
 }
+
+// absent reports whether there is nothing of a name: also when what it lies in is a file.
+func absent(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // read returns the file at the path, or the directory as tar.gz.
 func (t *baseTree) read() ([]byte, error) {
@@ -140,7 +144,10 @@ func (t *baseTree) read() ([]byte, error) {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	entry := object.TreeEntry{Mode: filemode.Dir, Hash: c.TreeHash}
-	for _, part := range strings.Split(t.path, "/") {
+	for part := range strings.SplitSeq(t.path, "/") {
+		if part == "." {
+			continue // the root itself
+		}
 		if entry, err = t.find(entry, part); err != nil {
 			return nil, err
 		}
