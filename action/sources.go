@@ -84,9 +84,9 @@ func (j *sourceJudge) record() (json.RawMessage, error) {
 	lines := make([]string, 0, len(j.judged))
 	for _, s := range j.judged {
 		for _, list := range []*[]policy.Finding{&s.Denials, &s.Warnings} {
-			*list = slices.Concat([]policy.Finding{}, *list)
+			*list = append([]policy.Finding{}, *list...)
 		}
-		s.Signatures = slices.Concat([]policy.Signature{}, s.Signatures)
+		s.Signatures = append([]policy.Signature{}, s.Signatures...)
 		raw, err := json.Marshal(s)
 		if err != nil {
 			return nil, err

@@ -56,11 +56,18 @@ func decideAll(ctx context.Context, bundles []*Bundle, in Input, of *facts) (Dec
 // decide asks the bundles about an input document and adds their answers to d.
 func decide(ctx context.Context, bundles []*Bundle, value ast.Value, d Decision, of *facts) (Decision, error) {
 	every := len(bundles) > 0
+	var sources []ast.Value
+	if slices.ContainsFunc(bundles, (*Bundle).JudgesSources) {
+		var err error
+		if sources, err = recordedSources(value, d.Time); err != nil {
+			return Decision{}, err
+		}
+	}
 	for _, b := range bundles {
 		if err := b.Fresh(d.Time); err != nil {
 			return Decision{}, err
 		}
-		v, err := b.ask(ctx, question{value, d.Time}, of)
+		v, err := b.ask(ctx, question{value, d.Time, sources}, of)
 		if err != nil {
 			return Decision{}, fmt.Errorf("policy bundle %q: %w", b.name, err)
 		}
@@ -95,8 +102,9 @@ type verdict struct {
 
 // question is what a bundle is asked.
 type question struct {
-	input ast.Value
-	now   time.Time
+	input   ast.Value
+	now     time.Time
+	sources []ast.Value // questions about sources that are recorded in input
 }
 
 func (b *Bundle) ask(ctx context.Context, q question, of *facts) (verdict, error) {
@@ -130,7 +138,10 @@ func (b *Bundle) ask(ctx context.Context, q question, of *facts) (verdict, error
 	if err := b.except(ctx, &v, result, of, q); err != nil {
 		return verdict{}, err
 	}
-	v.rules = b.outcomes(v, skipped)
+	if err := b.judgeRecorded(ctx, &v, q); err != nil {
+		return verdict{}, err
+	}
+	v.rules = b.outcomes(v, skipped, len(q.sources) > 0)
 	if !v.allowed && len(v.denials) == 0 {
 		v.denials = []Finding{b.unexplained()}
 	}
@@ -200,7 +211,7 @@ func watchMemory(done <-chan struct{}, stop context.CancelCauseFunc) {
 }
 
 // outcomes says how each rule came out. Findings beat a claim to have been skipped.
-func (b *Bundle) outcomes(v verdict, skipped map[string]string) []RuleResult {
+func (b *Bundle) outcomes(v verdict, skipped map[string]string, sources bool) []RuleResult {
 	outcome := map[string]string{}
 	for _, e := range v.excepted {
 		outcome[e.Finding.Rule] = OutcomeExcepted
@@ -213,8 +224,9 @@ func (b *Bundle) outcomes(v verdict, skipped map[string]string) []RuleResult {
 	}
 	out := make([]RuleResult, 0, len(b.rules))
 	for _, id := range slices.Sorted(maps.Keys(b.rules)) {
-		if b.rules[id].Source {
-			continue // asked while the image was built
+		if b.rules[id].Source && !sources {
+			out = append(out, RuleResult{Rule: id, Bundle: b.name, Outcome: OutcomeSkip, Reason: "no provenance records what the build took in"})
+			continue
 		}
 		r := RuleResult{Rule: id, Bundle: b.name, Outcome: cmp.Or(outcome[id], OutcomePass)}
 		if why, ok := skipped[id]; ok && outcome[id] == "" {

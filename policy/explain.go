@@ -47,8 +47,15 @@ func (b *Bundle) Explain(ctx context.Context, in Input) ([]Explanation, error) {
 	ctx, cancel := context.WithTimeout(ctx, 6*b.timeout) // traced, it is slower
 	defer cancel()
 	t := &tracer{bundle: b, names: b.rewritten, byFinding: map[string]Explanation{}, allow: map[uint64]*ast.Rule{}, failed: map[*ast.Rule]*ast.Expr{}}
-	if _, err := b.query.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(d.Time), rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false)); err != nil {
-		return nil, tidy(err)
+	if err := t.trace(ctx, b.query, question{input: input, now: d.Time}); err != nil {
+		return nil, err
+	}
+	sources, err := recordedSources(input, d.Time)
+	for i := 0; err == nil && b.aboutSources && i < len(sources); i++ {
+		err = t.trace(ctx, b.aboutSource, question{input: sources[i], now: d.Time})
+	}
+	if err != nil {
+		return nil, err
 	}
 	var out []Explanation
 	for _, f := range d.Denials {
@@ -60,6 +67,14 @@ func (b *Bundle) Explain(ctx context.Context, in Input) ([]Explanation, error) {
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// trace asks again, slowly.
+func (t *tracer) trace(ctx context.Context, query rego.PreparedEvalQuery, q question) error {
+	if _, err := query.Eval(ctx, rego.EvalParsedInput(q.input), rego.EvalTime(q.now), rego.EvalQueryTracer(t), rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false)); err != nil {
+		return tidy(err)
+	}
+	return nil
 }
 
 func findingKey(rule, message, platform, subject string) string {
@@ -88,7 +103,7 @@ func (t *tracer) TraceEvent(e topdown.Event) {
 		switch {
 		case e.Op == topdown.EnterOp && isEntry(node, ruleAllow):
 			t.allow[e.QueryID] = node
-		case e.Op == topdown.ExitOp && isEntry(node, ruleDeny) && len(t.byFinding) < maxFindings:
+		case e.Op == topdown.ExitOp && (isEntry(node, ruleDeny) || isEntry(node, ruleDeny, sourcePackage)) && len(t.byFinding) < maxFindings:
 			t.exit(e, node)
 		case e.Op == topdown.ExitOp && len(t.bundle.foreign) > 0 && len(t.byFinding) < maxFindings:
 			t.exitForeign(e, node)
@@ -100,8 +115,9 @@ func (t *tracer) TraceEvent(e topdown.Event) {
 	}
 }
 
-func isEntry(r *ast.Rule, name string) bool {
-	return !r.Default && len(r.Module.Package.Path) == 2 && r.Module.Package.Path[1].Equal(ast.StringTerm(entryPackage)) && r.Head.Ref()[0].Value.Compare(ast.Var(name)) == 0
+// isEntry reports whether r is a rule of that name in the entry package, or in the one below it.
+func isEntry(r *ast.Rule, name string, below ...string) bool {
+	return !r.Default && slices.Equal(packagePath(r.Module), append([]string{entryPackage}, below...)) && r.Head.Ref()[0].Value.Compare(ast.Var(name)) == 0
 }
 
 // exit notes how one member of deny came about.

@@ -37,7 +37,7 @@ func strictInput() Input {
 	edits := strings.NewReplacer(
 		"https://github.com/sealyard/sealyard/blob/main/docs/buildtypes/container-v1.md", "https://acme.example/buildtypes/container/v1",
 		"https://sealyard.dev/builders/cli", reusable,
-		`"sealyard_mode":"cli"`, `"sealyard_sources":[{"source":{"kind":"image","uri":"docker-image://docker.io/library/debian:12","digest":"sha256:`+strings.Repeat("12", 32)+`"},"passed":true,"warnings":[],"policies":[{"name":"baseline"}]}]`,
+		`"sealyard_mode":"cli"`, `"sealyard_sources":[`+recordOf(base())+`]`,
 	)
 	for i := range in.Claims {
 		c := &in.Claims[i]

@@ -138,7 +138,7 @@ func DecideSource(ctx context.Context, bundles []*Bundle, in SourceInput) (Sourc
 		if !b.aboutSources {
 			continue
 		}
-		v, pin, err := b.askSource(ctx, question{value, in.Time.UTC().Truncate(time.Second)})
+		v, pin, err := b.askSource(ctx, question{input: value, now: in.Time.UTC().Truncate(time.Second)})
 		if err == nil && pin != "" && d.Pin != "" && pin != d.Pin {
 			err = fmt.Errorf("convert says %s, another bundle %s", pin, d.Pin)
 		}

@@ -49,7 +49,7 @@ func TestSourceRemoveOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, _, err := b.askSource(t.Context(), question{v, base().Time})
+		out, _, err := b.askSource(t.Context(), question{input: v, now: base().Time})
 		return out, err
 	}
 	if v, err := ask(); err != nil || !v.allowed {
@@ -158,21 +158,6 @@ func TestDecideSource(t *testing.T) {
 	long.Source.URI = strings.Repeat("x", maxSourceInput)
 	if _, err := DecideSource(t.Context(), nil, long); err == nil {
 		t.Error("a question without end was judged")
-	}
-}
-
-// A rule about sources is no rule about the image: it neither passes nor fails there.
-func TestSourceRulesAreApart(t *testing.T) {
-	b := baseline(t, "")
-	judged := 0
-	for _, r := range decideOrFail(t, b, allowedInput()).Rules {
-		if b.rules[r.Rule].Source {
-			t.Errorf("%+v", r)
-		}
-		judged++
-	}
-	if judged == 0 || judged >= len(b.Rules()) {
-		t.Errorf("%d of %d rules judge the image", judged, len(b.Rules()))
 	}
 }
 

@@ -58,28 +58,7 @@ let_in(used) if {
 	count(answer.policies) > 0
 }
 
-# METADATA
-# title: Policies remarked on what came into the build
-# description: What package sealyard.source of a policy warned of while the image was built is in its provenance, and is shown with the decision.
-# custom:
-#   id: source-remark
-#   severity: medium
-#   controls: ["cis-ssc-1.0:2.4.3"]
-#   solution: Mend what the remark says, where the source is named in the Dockerfile.
-warn contains finding if {
-	some i in provenances
-	some answer in answers_in(i)
-	some remark in answer.warnings
-	finding := {
-		"rule": "source-remark",
-		"message": sprintf("%s: %s", [remark.rule, remark.message]),
-		"subject": object.get(answer, ["source", "uri"], ""),
-		"location": answer.source.location,
-	}
-}
-
-skip contains {"rule": id, "reason": "no provenance says what policies said about sources, and the setting sourcesJudged does not ask for it"} if {
-	some id in {"source-unjudged", "source-remark"}
+skip contains {"rule": "source-unjudged", "reason": "no provenance says what policies said about sources, and the setting sourcesJudged does not ask for it"} if {
 	not settings.sourcesJudged
 	count([i | some i in provenances; answers_in(i)]) == 0
 }

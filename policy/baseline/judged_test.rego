@@ -31,9 +31,3 @@ test_judged_required if {
 	denied(record([])) == {"source-unjudged"} with data.settings.sourcesJudged as true
 	"source-unjudged" in skipped
 }
-
-test_remark if {
-	remark := {"rule": "source-checksum", "message": "no checksum"}
-	found := sealyard.warn with input as json.patch(evidence, record([object.union(answer, {"warnings": [remark]})]))
-	{finding.message | some finding in found; finding.rule == "source-remark"} == {"source-checksum: no checksum"}
-}
