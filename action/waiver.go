@@ -83,7 +83,7 @@ func (s *session) addWaiver(ctx context.Context, name string, w policy.Waiver) e
 	if err != nil {
 		return err
 	}
-	all, err := policy.LoadExceptions([]policy.File{{Name: name, Data: out}})
+	all, err := policy.LoadExceptions([]policy.File{{Name: name, Data: out}}, nil)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func loadWaivers(names []string) (*policy.Exceptions, error) {
 		}
 		out = append(out, policy.File{Name: name, Data: raw})
 	}
-	return policy.LoadExceptions(out)
+	return policy.LoadExceptions(out, nil)
 }
 
 // listWaivers prints a line for each waiver, the first to end first, and counts those that have ended.

@@ -13,20 +13,26 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
-// KindWaiver is the kind of an [Exception] that is a [Waiver].
-const KindWaiver = "waiver"
+// Kinds of [Exception].
+const (
+	KindWaiver = "waiver" // a [Waiver]
+	KindVEX    = "vex"    // a [VEXStatement]
+)
 
 // ownBundle is the bundle of findings that no policy makes.
 const ownBundle = "sealyard"
 
 // Exception is why a finding was let pass.
 type Exception struct {
-	Kind       string `json:"kind"`       // [KindWaiver]
-	ID         string `json:"id"`         // of the waiver
+	Kind       string `json:"kind"`       // [KindWaiver] or [KindVEX]
+	ID         string `json:"id"`         // of the waiver, or of the VEX document
 	Reason     string `json:"reason"`     // in its own words
-	Owner      string `json:"owner"`      // who is to end the need for it
-	ApprovedBy string `json:"approvedBy"` // who accepts the risk
-	Expires    string `json:"expires"`    // the last day on which it applies
+	Owner      string `json:"owner"`      // who is to end the need for it; the author of the VEX document
+	ApprovedBy string `json:"approvedBy"` // who accepts the risk; who vouches for the VEX document
+	Expires    string `json:"expires"`    // the last day on which it applies; "" of VEX, which holds until it is revised
+	// Document is the digest of the VEX document, and Since when its statement was made, RFC 3339; "" of waivers.
+	Document string `json:"document,omitzero"`
+	Since    string `json:"since,omitzero"`
 }
 
 // Excepted is a finding that an exception let pass.
@@ -44,6 +50,7 @@ type facts struct {
 	digests map[string]string // of the manifests, by platform
 	names   []string          // repositories that the image was built for
 	waivers []Waiver          // those that apply
+	vex     map[string][]spoken
 }
 
 // DecideWith is [DecideAll] with exceptions: findings that one of them lets pass are in Excepted instead of Denials or Warnings, and a
@@ -69,6 +76,7 @@ func DecideWith(ctx context.Context, bundles []*Bundle, in Input, e *Exceptions)
 			warnings = append(warnings, *warning)
 		}
 	}
+	f.heed(e.doc.VEX)
 	d, err := decideAll(ctx, bundles, in, f)
 	if err != nil {
 		return Decision{}, err
@@ -110,7 +118,7 @@ func (f *facts) pardon(b *Bundle, found Finding) (Exception, bool) {
 			return Exception{Kind: KindWaiver, ID: w.ID, Reason: w.Reason, Owner: w.Owner, ApprovedBy: w.ApprovedBy, Expires: w.Expires}, true
 		}
 	}
-	return Exception{}, false
+	return f.excuse(b, found)
 }
 
 // except takes what exceptions let pass out of a verdict. The bundle is asked again with what is left of deny: allow may need more

@@ -13,8 +13,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxExceptions bounds a file with exceptions, in bytes.
+// MaxExceptions bounds a file with waivers, in bytes.
 const MaxExceptions = 1 << 20
+
+// maxKept bounds what is kept with an image, in bytes.
+const maxKept = 4 * MaxExceptions
 
 // mendWaivers is the hint of what is wrong with waivers.
 const mendWaivers = "docs/exceptions.md shows a waiver; sealyard waiver lint checks a file"
@@ -34,13 +37,14 @@ type Exceptions struct {
 }
 
 type exceptionsDocument struct {
-	SchemaVersion string   `json:"schemaVersion"`
-	Waivers       []Waiver `json:"waivers"` // sorted by id
+	SchemaVersion string        `json:"schemaVersion"`
+	Waivers       []Waiver      `json:"waivers"`      // sorted by id
+	VEX           []VEXDocument `json:"vex,omitzero"` // sorted by digest
 }
 
-// LoadExceptions reads files of waivers, YAML or JSON. They are strict: a name that is unknown or given twice, a waiver that lets
-// too much pass and one without an end are errors marked with hint.Misuse.
-func LoadExceptions(waivers []File) (*Exceptions, error) {
+// LoadExceptions reads files of waivers, YAML or JSON, and VEX documents. They are strict: a name that is unknown or given twice, a waiver
+// that lets too much pass, one without an end, and a VEX statement that gives no reason are errors marked with hint.Misuse.
+func LoadExceptions(waivers []File, vex []VEXFile) (*Exceptions, error) {
 	e := &Exceptions{doc: exceptionsDocument{SchemaVersion: SchemaVersion, Waivers: []Waiver{}}}
 	for _, f := range waivers {
 		list, err := ReadWaivers(f)
@@ -49,7 +53,16 @@ func LoadExceptions(waivers []File) (*Exceptions, error) {
 		}
 		e.doc.Waivers = append(e.doc.Waivers, list...)
 	}
+	for _, f := range vex {
+		doc, err := readVEX(f)
+		if err != nil {
+			return nil, err
+		}
+		e.doc.VEX = append(e.doc.VEX, doc)
+	}
 	slices.SortFunc(e.doc.Waivers, compareWaivers)
+	slices.SortFunc(e.doc.VEX, compareVEX)
+	e.doc.VEX = slices.CompactFunc(e.doc.VEX, func(a, b VEXDocument) bool { return a.Digest == b.Digest })
 	if err := e.doc.problem(); err != nil {
 		return nil, hint.Misuse(err, mendWaivers)
 	}
@@ -57,8 +70,13 @@ func LoadExceptions(waivers []File) (*Exceptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.json, err = canonical(data)
-	return e, err
+	if e.json, err = canonical(data); err != nil {
+		return nil, err
+	}
+	if len(e.json) > maxKept {
+		return nil, hint.Misuse(fmt.Errorf("waivers and VEX documents make %d bytes, at most %d are kept with an image", len(e.json), maxKept), "give only the documents about this image")
+	}
+	return e, nil
 }
 
 // ReadWaivers reads one file of waivers and checks each by itself.
@@ -100,8 +118,8 @@ func readWaivers(data []byte) ([]Waiver, error) {
 
 // ParseExceptions reads what [Exceptions.JSON] wrote.
 func ParseExceptions(data []byte) (*Exceptions, error) {
-	if len(data) > 4*MaxExceptions {
-		return nil, fmt.Errorf("exceptions: %d bytes, at most %d are read", len(data), 4*MaxExceptions)
+	if len(data) > maxKept {
+		return nil, fmt.Errorf("exceptions: %d bytes, at most %d are read", len(data), maxKept)
 	}
 	e := new(Exceptions)
 	if err := decodeStrict(data, &e.doc); err != nil {
@@ -130,7 +148,7 @@ func (d exceptionsDocument) problem() error {
 			return fmt.Errorf("two waivers have the id %q", w.ID)
 		}
 	}
-	return nil
+	return vexProblem(d.VEX)
 }
 
 // JSON returns the canonical bytes of the exceptions. [ParseExceptions] of them gives the same decisions.
@@ -169,7 +187,8 @@ func (e *Exceptions) AsOf(at time.Time) *Exceptions {
 }
 
 // Check holds exceptions to the policy that they are exceptions from, before anything else is done: a waiver of a rule that no bundle
-// has, or that lets no waiver of this scope apply, or one that ends too far off, is an error marked with hint.Misuse.
+// has, or that lets no waiver of this scope apply, one that ends too far off, and VEX of tomorrow or that no rule heeds, are errors marked
+// with hint.Misuse.
 func (e *Exceptions) Check(bundles []*Bundle, now time.Time) error {
 	days := MaxWaiverDays(bundles)
 	for _, w := range e.Waivers() {
@@ -181,7 +200,10 @@ func (e *Exceptions) Check(bundles []*Bundle, now time.Time) error {
 				"give it a date up to %s", now.AddDate(0, 0, days).Format(dateForm))
 		}
 	}
-	return nil
+	if e == nil || len(e.doc.VEX) == 0 {
+		return nil
+	}
+	return hint.Misuse(checkVEX(e.doc.VEX, bundles, now), mendVEX)
 }
 
 // fits reports why no bundle has a rule that the waiver could be about.

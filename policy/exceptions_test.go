@@ -32,7 +32,7 @@ func loadWaivers(t testing.TB, text ...string) *Exceptions {
 	for _, data := range text {
 		files = append(files, File{Name: "waivers.yaml", Data: []byte(data)})
 	}
-	e, err := LoadExceptions(files)
+	e, err := LoadExceptions(files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestWaiverRefused(t *testing.T) {
 		"one of [vulnerability purl]":        waiverYAML("vulnerability: CVE-2026-0001", "image: ghcr.io/acme/app"),
 		"at most 90 days off":                waiverYAML("2027-01-31", "2027-02-28"),
 	} {
-		e, err := LoadExceptions([]File{{Name: "w.yaml", Data: []byte(text)}})
+		e, err := LoadExceptions([]File{{Name: "w.yaml", Data: []byte(text)}}, nil)
 		if err == nil {
 			err = e.Check([]*Bundle{baseline(t, "")}, now)
 		}
@@ -316,7 +316,7 @@ func FuzzWaivers(f *testing.F) {
 	f.Add([]byte(`{"waivers":[{"id":"a"}]}`))
 	f.Add([]byte("waivers: &a [*a]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := LoadExceptions([]File{{Name: "f", Data: data}})
+		e, err := LoadExceptions([]File{{Name: "f", Data: data}}, nil)
 		if err != nil {
 			return
 		}

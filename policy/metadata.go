@@ -46,7 +46,7 @@ func describe(modules map[string]*ast.Module, none bool) (map[string]Rule, error
 
 func ruleOf(a *ast.Annotations) (Rule, error) {
 	r := Rule{Title: oneLine(a.Title), Description: oneLine(a.Description), Severity: SeverityMedium, Controls: []string{}}
-	for key, to := range map[string]*string{"id": &r.ID, "severity": &r.Severity, "solution": &r.Solution} {
+	for key, to := range map[string]*string{"id": &r.ID, "severity": &r.Severity, "solution": &r.Solution, "vex": &r.VEX} {
 		v, given := a.Custom[key]
 		if !given {
 			continue

@@ -182,4 +182,6 @@ type Rule struct {
 	Collections []string `json:"collections,omitzero"`
 	// Waivable are the scopes of which a waiver of this rule must have at least one; without any it cannot be waived.
 	Waivable []string `json:"waivable"`
+	// VEX says whether a VEX document lets its findings pass: "always", when the setting of this name is true, or "" for never.
+	VEX string `json:"vex,omitzero"`
 }

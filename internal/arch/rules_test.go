@@ -76,6 +76,7 @@ func owners() []owner {
 		{prefix: "github.com/secure-systems-lab", by: []string{"attest"}, why: "DSSE and encrypted keys"},
 		{prefix: "google.golang.org/protobuf", by: []string{"attest", "build"}, why: "Sigstore's and BuildKit's messages"},
 		{prefix: "github.com/package-url/packageurl-go", by: []string{"policy"}, why: "package URLs that waivers name"},
+		{prefix: "github.com/openvex/go-vex", by: []string{"policy"}, why: "reads OpenVEX, and says what its statements lack; grype links it anyway"},
 		{prefix: "github.com/open-policy-agent", by: []string{"policy"}, why: "evaluates Rego"},
 		{prefix: "github.com/google/go-containerregistry", by: []string{"oci"}, why: "speaks to registries"},
 		{prefix: "github.com/google/go-containerregistry/pkg/v1", by: []string{"oci", "scan"}, why: "stereoscope takes an image in its types"},
