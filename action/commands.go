@@ -38,7 +38,7 @@ func commands(env Env) *cobra.Command {
 	})
 	root.AddCommand(
 		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env), publishCommand(env),
-		policyCommand(env), waiverCommand(env), dbCommand(env), keyCommand(env), layoutCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
+		policyCommand(env), waiverCommand(env), vexCommand(env), dbCommand(env), keyCommand(env), layoutCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	strict(root)
 	return root

@@ -223,7 +223,7 @@ func TestDocsRun(t *testing.T) {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			if err := os.WriteFile(path, []byte(here.Replace(content)), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -22,10 +22,11 @@ const (
 
 // exceptions reads what the inputs name to be let pass although a policy denies it; nil when they name nothing. Nothing that a
 // proposed change brings is read (T13).
-func (s *session) exceptions() (*policy.Exceptions, error) {
+func (s *session) exceptions(ctx context.Context) (*policy.Exceptions, error) {
 	names := s.in.all("waivers")
-	if len(names) == 0 {
-		return nil, nil
+	vex, err := s.vexFiles(ctx)
+	if err != nil || len(names)+len(vex) == 0 {
+		return nil, err
 	}
 	var waivers []policy.File
 	for _, name := range names {
@@ -35,12 +36,12 @@ func (s *session) exceptions() (*policy.Exceptions, error) {
 		}
 		waivers = append(waivers, policy.File{Name: name, Data: raw})
 	}
-	return policy.LoadExceptions(waivers)
+	return policy.LoadExceptions(waivers, vex)
 }
 
 // exceptionsFrom is exceptions, held to the policies that they are from.
-func (s *session) exceptionsFrom(policies []*policy.Bundle) (*policy.Exceptions, error) {
-	e, err := s.exceptions()
+func (s *session) exceptionsFrom(ctx context.Context, policies []*policy.Bundle) (*policy.Exceptions, error) {
+	e, err := s.exceptions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +50,8 @@ func (s *session) exceptionsFrom(policies []*policy.Bundle) (*policy.Exceptions,
 
 // ownExceptions reads the exceptions of whoever verifies. Those of the gate go with the gate's policies: who asks policies of their
 // own, or what is true today, says what is let pass of that.
-func (s *session) ownExceptions(own []*policy.Bundle) (*policy.Exceptions, error) {
-	e, err := s.exceptions()
+func (s *session) ownExceptions(ctx context.Context, own []*policy.Bundle) (*policy.Exceptions, error) {
+	e, err := s.exceptions(ctx)
 	if err != nil || e == nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func (s *session) ownExceptions(own []*policy.Bundle) (*policy.Exceptions, error
 	case len(own) > 0:
 		return e.AsOf(s.now), e.Check(own, s.now)
 	case s.in.one("db") == "":
-		return nil, hint.Misuse(errors.New("waivers without policy: what is replayed is the recorded decision, with the exceptions recorded in it"), "name the policy that they are exceptions from, or ask with db what is true today")
+		return nil, hint.Misuse(errors.New("waivers or VEX without policy: what is replayed is the recorded decision, with the exceptions recorded in it"), "name the policy that they are exceptions from, or ask with db what is true today")
 	}
 	return e, nil
 }

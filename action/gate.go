@@ -172,7 +172,7 @@ func (g *gate) prepare(ctx context.Context) error {
 	if err := policy.CanDecide(g.policies); err != nil {
 		return err
 	}
-	if g.let, err = g.exceptionsFrom(g.policies); err != nil {
+	if g.let, err = g.exceptionsFrom(ctx, g.policies); err != nil {
 		return err
 	}
 	if err := g.judgeSources(); err != nil {

@@ -87,6 +87,10 @@ func gateInputs() []input {
 		{name: "repository-policy", kind: list, on: own, help: "policy bundles of the repository itself, asked besides the others: they can only tighten, and need no signature"},
 		{name: "policy-data", on: own + waive, help: "YAML or JSON file with settings for the baseline policy and its presets"},
 		{name: "waivers", kind: list, on: d + " policy-eval", help: "YAML files with waivers: findings that are let pass until a date, although a policy denies them; when verifying, with policy or db"},
+		{name: "vex", kind: list, on: d + " policy-eval", help: "VEX documents, OpenVEX or CSAF: what vulnerabilities do not matter in what; each is pinned, FILE@sha256:HEX, or signed by whom vex-key or vex-identity names, with FILE.sigstore.json beside it; when verifying, with policy or db"},
+		{name: "vex-key", on: d + " policy-eval", help: "public key, as key takes them, that must have signed the VEX documents that are not pinned"},
+		{name: "vex-identity", on: d + " policy-eval", help: "who must have signed the VEX documents that are not pinned, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
+		{name: "vex-issuer", on: d + " policy-eval", help: "OIDC issuer of vex-identity (default: GitHub's)"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
@@ -100,7 +104,7 @@ func gateInputs() []input {
 
 func signInputs() []input {
 	const b, v, who = "build", "verify", "verify verify-vsa audit inspect publish"
-	const push, signs = b + " policy-push", " policy-push policy-sign"
+	const push, signs, judges = b + " policy-push vex-sign", " policy-push policy-sign vex-sign", " scan policy-eval policy-explain policy-test policy-show policy-pull "
 	return []input{
 		{name: "sign", words: "key keyless none", on: push, help: "key, keyless or none (default: key when a key is given, keyless when the job may have an identity and something is to be published, else none)"},
 		{name: "identity-token", on: push + " " + v, secret: true, help: "OIDC token to sign keyless with: the token, a file that holds it, or env:NAME (default: GitHub's of this job, else SIGSTORE_ID_TOKEN)"},
@@ -111,10 +115,10 @@ func signInputs() []input {
 		{name: "mixed-signers", kind: boolean, value: "false", on: b + " publish " + v, help: "publish statements signed with a key where others are signed keyless, or the other way round: some clients fail over one of them"},
 		{name: "github-artifacts", kind: boolean, value: "false", on: b + " publish", help: "name what was published in $GITHUB_ARTIFACTS, so that later steps of the job find it, such as actions/attest"},
 		{name: "links", kind: boolean, value: "false", on: b, help: "sign in-toto links of the steps fetch, build, scan and gate too, for verify with a layout"},
-		{name: "trusted-root", kind: list, on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
+		{name: "trusted-root", kind: list, on: push + judges + who, help: "Sigstore trusted root files, for keyless (default: the one that sealyard trust update keeps)"},
 		{name: "degrade", words: timestampOnly, on: b + " " + who, help: "timestamp-only: when the log gives no entry, sign with a timestamp alone and say so; when verifying, accept what was signed so"},
-		{name: "log-threshold", value: "1", on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "how many transparency logs, of different operators, must have an entry of each keyless signature"},
-		{name: "timestamp-threshold", value: "1", on: push + " policy-eval policy-explain policy-test policy-show policy-pull " + who, help: "how many clocks, of different operators, must say when each keyless signature was made"},
+		{name: "log-threshold", value: "1", on: push + judges + who, help: "how many transparency logs, of different operators, must have an entry of each keyless signature"},
+		{name: "timestamp-threshold", value: "1", on: push + judges + who, help: "how many clocks, of different operators, must say when each keyless signature was made"},
 		{name: "signing-config", on: push + " " + v, help: "Sigstore signing config file: the services to sign with (default: the one that sealyard trust update keeps, fetched anew when it is a day old)"},
 		{name: "subject", on: v, help: "of a file of bundles: the artifact they must be about, a file or its digest, sha256:HEX"},
 		{name: "bundle", on: v + " verify-vsa", help: "file of Sigstore bundles to verify; TARGET is then the artifact, a file or its digest"},
@@ -174,7 +178,7 @@ func registryInputs() []input {
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},
 		{name: "registry-password", on: r, secret: true, help: "password for registry-username"},
 		{name: "plain-http", kind: csv, on: r, help: "registry hosts to reach without TLS (loopback always is)"},
-		{name: "timeout", value: "1h", on: r + " layout-sign policy-sign waiver-add waiver-lint", help: "longest time for the whole run"},
+		{name: "timeout", value: "1h", on: r + " layout-sign policy-sign waiver-add waiver-lint vex-sign", help: "longest time for the whole run"},
 	}
 }
 
@@ -207,7 +211,6 @@ func refusedInputs() []input {
 		row("add-cpes-if-none", "packages are matched by their ecosystem"),
 		row("by-cve", "findings carry their aliases"),
 		row("grype-version", "use a release of sealyard: the scanner is built in"),
-		row("vex", "use --policy-data"),
 		row("config", "use --policy-data"),
 		row("cache-db", "use --db: keep that directory with your cache step"),
 	}

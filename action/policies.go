@@ -34,7 +34,7 @@ func (s *session) policies(ctx context.Context, extra map[string]any) ([]*policy
 			return nil, hint.Misuse(fmt.Errorf("--%s is a setting of the baseline, and --policy does not name it", given[0]), "add --policy baseline, or leave the setting out")
 		}
 	}
-	signed, err := s.voucher(ctx)
+	signed, err := s.voucher(ctx, "policy")
 	if err != nil {
 		return nil, err
 	}

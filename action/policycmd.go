@@ -55,7 +55,7 @@ func (s *session) evaluate(ctx context.Context, name string, another bool) error
 	if another {
 		in.Time = s.now
 	}
-	let, err := s.exceptionsFrom(bundles)
+	let, err := s.exceptionsFrom(ctx, bundles)
 	if err != nil {
 		return err
 	}

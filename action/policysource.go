@@ -36,7 +36,7 @@ const (
 	layerTitle        = "org.opencontainers.image.title"
 )
 
-// A voucher is whom policy bundles must be signed by. The zero voucher demands no signature.
+// A voucher is whom policy bundles or VEX documents must be signed by. The zero voucher demands no signature.
 type voucher struct {
 	trust *attest.Trust
 	keys  []byte // PEM; for OPA's signatures, which are made by keys alone
@@ -44,16 +44,16 @@ type voucher struct {
 
 func (v voucher) demands() bool { return v.trust != nil }
 
-// voucher reads the inputs that say who must have signed the policies.
-func (s *session) voucher(ctx context.Context) (voucher, error) {
-	key, who, issuer := s.in.one("policy-key"), s.in.one("policy-identity"), s.in.one("policy-issuer")
+// voucher reads the inputs that say who must have signed documents of a kind, "policy" or "vex".
+func (s *session) voucher(ctx context.Context, kind string) (voucher, error) {
+	key, who, issuer := s.in.one(kind+"-key"), s.in.one(kind+"-identity"), s.in.one(kind+"-issuer")
 	switch {
 	case key != "" && who != "":
-		return voucher{}, hint.Misuse(errors.New("--policy-key and --policy-identity: either of them would be enough"), "give the one that your policies are signed by")
+		return voucher{}, hint.Misuse(fmt.Errorf("--%[1]s-key and --%[1]s-identity: either of them would be enough", kind), "give the one of whom you expect to have signed")
 	case who == "" && issuer != "":
-		return voucher{}, hint.Misuse(errors.New("--policy-issuer without --policy-identity would accept anybody"), "name who signs the policies with --policy-identity")
+		return voucher{}, hint.Misuse(fmt.Errorf("--%[1]s-issuer without --%[1]s-identity would accept anybody", kind), "name who signs with --%s-identity", kind)
 	case key != "":
-		pem, err := s.policyKey(ctx, key)
+		pem, err := s.decidingKey(ctx, key)
 		if err != nil {
 			return voucher{}, err
 		}
@@ -90,9 +90,9 @@ func (s *session) voucher(ctx context.Context) (voucher, error) {
 	return voucher{trust: trust}, err
 }
 
-// policyKey reads the public key that policies must be signed by. Who may change that key chooses the policy, so a file in the
-// workspace is read like one (T13).
-func (s *session) policyKey(ctx context.Context, name string) ([]byte, error) {
+// decidingKey reads the public key that what decides must be signed by. Who may change that key chooses what decides, so a file in the
+// workspace is read like a policy (T13).
+func (s *session) decidingKey(ctx context.Context, name string) ([]byte, error) {
 	if strings.Contains(name, "://") || attest.IsPKCS11(name) {
 		return s.publicKey(ctx, name)
 	}
@@ -178,7 +178,7 @@ func (v voucher) archive(raw []byte, origin policy.Origin, beside func() ([]byte
 	return origin, nil, nil
 }
 
-// signer verifies a Sigstore bundle about a policy: the signature of an artifact, or the statement that only signs.
+// signer verifies a Sigstore bundle about a document: the signature of an artifact, or the statement that only signs.
 func (v voucher) signer(bundle []byte, digest string) (attest.Identity, error) {
 	m, err := v.trust.VerifyMessage(bundle, digest)
 	if err == nil {
@@ -189,7 +189,7 @@ func (v voucher) signer(bundle []byte, digest string) (attest.Identity, error) {
 		return attest.Identity{}, err
 	}
 	if st.PredicateType() != attest.PredicateSign {
-		return attest.Identity{}, fmt.Errorf("what is signed is a statement of type %q, which says something about the policy and not that it is one", st.PredicateType())
+		return attest.Identity{}, fmt.Errorf("what is signed is a statement of type %q, which says something about it and not that it is meant", st.PredicateType())
 	}
 	return st.Signer(), nil
 }

@@ -73,7 +73,7 @@ func (i *inspector) prepare(ctx context.Context) error {
 	if i.workloads, err = i.manifests(ctx); err != nil {
 		return err
 	}
-	if i.let, err = i.exceptionsFrom(i.policies); err != nil {
+	if i.let, err = i.exceptionsFrom(ctx, i.policies); err != nil {
 		return err
 	}
 	i.stage, err = newStage(i.evidencePath("sealyard-scan"))

@@ -101,7 +101,7 @@ func (s *session) standards(ctx context.Context) (a auditor, layout *heldTo, err
 			return a, nil, err
 		}
 	}
-	if a.let, err = s.ownExceptions(a.own); err != nil {
+	if a.let, err = s.ownExceptions(ctx, a.own); err != nil {
 		return a, nil, err
 	}
 	layout, err = s.layout()

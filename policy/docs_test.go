@@ -68,6 +68,12 @@ last column is what the rule gives evidence for; passing a rule does not make an
 		if len(r.Waivable) > 0 {
 			fmt.Fprintf(&out, "\nA [waiver](exceptions.md) of it needs a scope with %s.\n", strings.Join(r.Waivable, " or "))
 		}
+		switch {
+		case r.VEX == vexAlways:
+			out.WriteString("\n[VEX](exceptions.md#say-that-it-does-not-matter) has a say on it.\n")
+		case r.VEX != "":
+			fmt.Fprintf(&out, "\n[VEX](exceptions.md#say-that-it-does-not-matter) has a say on it when the setting %s is true.\n", r.VEX)
+		}
 	}
 	return out.Bytes()
 }

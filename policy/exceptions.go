@@ -175,6 +175,14 @@ func (e *Exceptions) Waivers() []Waiver {
 	return slices.Clone(e.doc.Waivers)
 }
 
+// VEX returns the VEX documents, sorted by digest.
+func (e *Exceptions) VEX() []VEXDocument {
+	if e == nil {
+		return nil
+	}
+	return slices.Clone(e.doc.VEX)
+}
+
 // AsOf returns the exceptions as they are at another time than that of the decision: whoever holds an old image to exceptions of
 // their own asks what applies today.
 func (e *Exceptions) AsOf(at time.Time) *Exceptions {

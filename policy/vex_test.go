@@ -53,7 +53,7 @@ func TestVEX(t *testing.T) {
 	}
 	want := Exception{
 		Kind: KindVEX, ID: "https://acme.example/vex/1", Reason: "not_affected: vulnerable_code_not_present: it is compiled out", Owner: "Acme PSIRT",
-		ApprovedBy: "key ab12", Document: e.doc.VEX[0].Digest, Since: "2026-11-18T10:00:00Z",
+		ApprovedBy: "signed by key ab12", Document: e.doc.VEX[0].Digest, Since: "2026-11-18T10:00:00Z",
 	}
 	if got := d.Excepted[0]; got.By != want || got.Outcome != OutcomeDeny {
 		t.Errorf("%+v", got)

@@ -138,7 +138,7 @@ func (d *VEXDocument) voucher() string {
 	case "":
 		return "pinned by digest"
 	case SignerKey:
-		return "key " + d.Signer.ID
+		return "signed by key " + d.Signer.ID
 	}
-	return fmt.Sprintf("%s (%s)", d.Signer.ID, d.Signer.Issuer)
+	return fmt.Sprintf("signed by %s (%s)", d.Signer.ID, d.Signer.Issuer)
 }

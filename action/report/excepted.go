@@ -48,6 +48,9 @@ func (r Run) letPass() int {
 }
 
 func exceptionText(e policy.Exception) string {
+	if e.Kind == policy.KindVEX {
+		return fmt.Sprintf("VEX %s of %s, %s since %s: %s", e.ID, e.Owner, e.ApprovedBy, e.Since, e.Reason)
+	}
 	return fmt.Sprintf("%s %s until %s, approved by %s for %s: %s", e.Kind, e.ID, e.Expires, e.ApprovedBy, e.Owner, e.Reason)
 }
 
