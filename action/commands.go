@@ -37,7 +37,7 @@ func commands(env Env) *cobra.Command {
 		return hint.Misuse(err, "%s", nearestFlag(cmd, err))
 	})
 	root.AddCommand(
-		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), fetchCommand(env), publishCommand(env),
+		imageCommands(env), scanCommand(env), verifyCommand(env), verifyVSACommand(env), auditCommand(env), inspectCommand(env), reportCommand(env), fetchCommand(env), publishCommand(env),
 		policyCommand(env), waiverCommand(env), vexCommand(env), dbCommand(env), keyCommand(env), layoutCommand(env), trustCommand(env), actionCommand(env), versionCommand(env), engineCommand(env),
 	)
 	strict(root)

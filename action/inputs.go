@@ -76,7 +76,7 @@ func buildInputs() []input {
 
 func gateInputs() []input {
 	const d, s = "build scan verify", "build scan"
-	const own, signed = d + " audit policy-eval policy-explain policy-test", d + " audit policy-eval policy-explain policy-test policy-show policy-pull"
+	const own, signed = d + " audit report policy-eval policy-explain policy-test", d + " audit report policy-eval policy-explain policy-test policy-show policy-pull"
 	const waive = " waiver-add waiver-lint"
 	return []input{
 		{name: "policy", kind: list, on: own + waive, help: "policy bundles: baseline or another word that policy list shows, a directory, a tar.gz, oci://REGISTRY/NAME@sha256:HEX or https://HOST/FILE.tar.gz#sha256=HEX; all must allow (default: the built-in baseline; when verifying: the recorded ones)"},
@@ -86,11 +86,11 @@ func gateInputs() []input {
 		{name: "policy-min-revision", kind: csv, on: signed, help: "least revisions of bundles, as NAME=REVISION: an older one is refused"},
 		{name: "repository-policy", kind: list, on: own, help: "policy bundles of the repository itself, asked besides the others: they can only tighten, and need no signature"},
 		{name: "policy-data", on: own + waive, help: "YAML or JSON file with settings for the baseline policy and its presets"},
-		{name: "waivers", kind: list, on: d + " policy-eval", help: "YAML files with waivers: findings that are let pass until a date, although a policy denies them; when verifying, with policy or db"},
-		{name: "vex", kind: list, on: d + " policy-eval", help: "VEX documents, OpenVEX or CSAF: what vulnerabilities do not matter in what; each is pinned, FILE@sha256:HEX, or signed by whom vex-key or vex-identity names, with FILE.sigstore.json beside it; when verifying, with policy or db"},
-		{name: "vex-key", on: d + " policy-eval", help: "public key, as key takes them, that must have signed the VEX documents that are not pinned"},
-		{name: "vex-identity", on: d + " policy-eval", help: "who must have signed the VEX documents that are not pinned, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
-		{name: "vex-issuer", on: d + " policy-eval", help: "OIDC issuer of vex-identity (default: GitHub's)"},
+		{name: "waivers", kind: list, on: d + " report policy-eval", help: "YAML files with waivers: findings that are let pass until a date, although a policy denies them; when verifying, with policy or db"},
+		{name: "vex", kind: list, on: d + " report policy-eval", help: "VEX documents, OpenVEX or CSAF: what vulnerabilities do not matter in what; each is pinned, FILE@sha256:HEX, or signed by whom vex-key or vex-identity names, with FILE.sigstore.json beside it; when verifying, with policy or db"},
+		{name: "vex-key", on: d + " report policy-eval", help: "public key, as key takes them, that must have signed the VEX documents that are not pinned"},
+		{name: "vex-identity", on: d + " report policy-eval", help: "who must have signed the VEX documents that are not pinned, instead of a key: the identity in the certificate, or ^ and a Go regular expression of the whole of it"},
+		{name: "vex-issuer", on: d + " report policy-eval", help: "OIDC issuer of vex-identity (default: GitHub's)"},
 		{name: "severity-cutoff", words: "critical high medium low negligible", on: s, help: "lowest severity that denies: low, medium, high or critical (baseline setting)"},
 		{name: "only-fixed", words: "true false", on: s, help: "deny only what has a fixed version: true or false (baseline setting)"},
 		{name: "mode", value: "enforce", words: "enforce warn", on: d, help: "enforce, or warn: a denial is reported but does not fail; a denied image is never published"},
@@ -103,7 +103,7 @@ func gateInputs() []input {
 }
 
 func signInputs() []input {
-	const b, v, who = "build", "verify", "verify verify-vsa audit inspect publish"
+	const b, v, who = "build", "verify", "verify verify-vsa audit inspect report publish"
 	const push, signs, judges = b + " policy-push vex-sign", " policy-push policy-sign vex-sign", " scan policy-eval policy-explain policy-test policy-show policy-pull "
 	return []input{
 		{name: "sign", words: "key keyless none", on: push, help: "key, keyless or none (default: key when a key is given, keyless when the job may have an identity and something is to be published, else none)"},
@@ -126,13 +126,13 @@ func signInputs() []input {
 		{name: "public-log", kind: boolean, value: "false", on: push + " " + v, help: "let the logs of the signing config name a repository that is private or internal: whoever reads them learns its name, workflows, refs and commits"},
 		{name: "layout", on: "verify", help: "in-toto layout that the image must have been made by, signed by each layout-key"},
 		{name: "layout-key", kind: list, on: "verify", help: "public keys of the layout's owners: each of them must have signed it"},
-		{name: "expect-image", on: "verify audit publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
+		{name: "expect-image", on: "verify audit report publish", help: "name that the image must have been built as, without tag (default for a reference: its own repository; name the original when you verify a mirror)"},
 	}
 }
 
 // identityInputs say whose keyless signature is believed.
 func identityInputs() []input {
-	const who = "verify verify-vsa audit inspect publish"
+	const who = "verify verify-vsa audit inspect report publish"
 	return []input{
 		{name: "repo", on: who, help: "GitHub repository, OWNER/NAME, whose workflow must have signed"},
 		{name: "workflow", on: who, help: "workflow of that repository that must have run and signed: .github/workflows/FILE.yml"},
@@ -172,7 +172,7 @@ func auditInputs() []input {
 }
 
 func registryInputs() []input {
-	const r = "build scan verify verify-vsa audit inspect fetch publish layout-init policy-eval policy-explain policy-test policy-show policy-push policy-pull"
+	const r = "build scan verify verify-vsa audit inspect report fetch publish layout-init policy-eval policy-explain policy-test policy-show policy-push policy-pull"
 	return []input{
 		{name: "docker-config", on: r, help: "directory of the docker config.json with credentials (default: DOCKER_CONFIG or ~/.docker)"},
 		{name: "registry-username", on: r, help: "user for the registry of the first tag or of the reference"},

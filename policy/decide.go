@@ -211,7 +211,7 @@ func watchMemory(done <-chan struct{}, stop context.CancelCauseFunc) {
 }
 
 // outcomes says how each rule came out. Findings beat a claim to have been skipped.
-func (b *Bundle) outcomes(v verdict, skipped map[string]string, sources bool) []RuleResult {
+func (b *Bundle) outcomes(v verdict, skipped map[string]RuleResult, sources bool) []RuleResult {
 	outcome := map[string]string{}
 	for _, e := range v.excepted {
 		outcome[e.Finding.Rule] = OutcomeExcepted
@@ -225,12 +225,12 @@ func (b *Bundle) outcomes(v verdict, skipped map[string]string, sources bool) []
 	out := make([]RuleResult, 0, len(b.rules))
 	for _, id := range slices.Sorted(maps.Keys(b.rules)) {
 		if b.rules[id].Source && !sources {
-			out = append(out, RuleResult{Rule: id, Bundle: b.name, Outcome: OutcomeSkip, Reason: "no provenance records what the build took in"})
+			out = append(out, RuleResult{Rule: id, Bundle: b.name, Outcome: OutcomeSkip, Kind: SkipUndecidable, Reason: "no provenance records what the build took in"})
 			continue
 		}
 		r := RuleResult{Rule: id, Bundle: b.name, Outcome: cmp.Or(outcome[id], OutcomePass)}
-		if why, ok := skipped[id]; ok && outcome[id] == "" {
-			r.Outcome, r.Reason = OutcomeSkip, why
+		if skip, ok := skipped[id]; ok && outcome[id] == "" {
+			r = skip
 		}
 		out = append(out, r)
 	}

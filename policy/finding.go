@@ -160,31 +160,43 @@ func location(v any) (Location, error) {
 	return Location{File: file, Line: int(n)}, nil
 }
 
-// skipped reads the set skip: rules that did not judge, with the reason.
-func (b *Bundle) skipped(v any) (map[string]string, error) {
+// skips are the kinds of a skip, the one that tells most first.
+func skips() []string { return []string{SkipUndecidable, SkipOff, SkipInapplicable} }
+
+// skipped reads the set skip: rules that did not judge, with the reason. Of several reasons the first by kind and text is told.
+func (b *Bundle) skipped(v any) (map[string]RuleResult, error) {
 	list, err := listOf(ruleSkip, v)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
+	out := map[string]RuleResult{}
 	for _, item := range list {
 		m, ok := item.(map[string]any)
-		if !ok || len(m) != 2 {
-			return nil, errors.New("skip gave something else than an object with rule and reason")
+		_, kinded := m["kind"]
+		if want := map[bool]int{true: 3, false: 2}[kinded]; !ok || len(m) != want {
+			return nil, errors.New("skip gave something else than an object with rule, reason and perhaps kind")
 		}
 		r, err := b.ruleIn(m)
 		if err != nil {
 			return nil, fmt.Errorf("skip: %w", err)
 		}
-		why := ""
-		if err := text(m, "reason", &why); err != nil || why == "" {
+		found := RuleResult{Rule: r.ID, Bundle: b.name, Outcome: OutcomeSkip}
+		if err := text(m, "reason", &found.Reason); err != nil || found.Reason == "" {
 			return nil, fmt.Errorf("skip of rule %q has no reason", r.ID)
 		}
-		if old, dup := out[r.ID]; !dup || why < old {
-			out[r.ID] = why
+		if err := text(m, "kind", &found.Kind); err != nil || kinded && !slices.Contains(skips(), found.Kind) {
+			return nil, fmt.Errorf("skip of rule %q has a kind that is none of %v", r.ID, skips())
+		}
+		if old, dup := out[r.ID]; !dup || compareSkips(found, old) < 0 {
+			out[r.ID] = found
 		}
 	}
 	return out, nil
+}
+
+func compareSkips(a, b RuleResult) int {
+	place := func(r RuleResult) int { return slices.Index(skips(), cmp.Or(r.Kind, SkipUndecidable)) }
+	return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.Reason, b.Reason))
 }
 
 func compareFindings(a, b Finding) int {

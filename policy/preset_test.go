@@ -115,16 +115,23 @@ func TestPresetHolds(t *testing.T) {
 
 // R15: SLSA level 3 is for builders that are listed, and says so when none is.
 func TestLevelNeedsBuilders(t *testing.T) {
-	for name, level := range map[string]int{"slsa-build-l2": 2, "slsa-build-l3": 3} {
+	for name, rules := range map[string][]string{"slsa-build-l2": {"build-level-2"}, "slsa-build-l3": {"build-level-2", "build-level-3"}} {
 		p, _, _ := FindPreset(name)
 		b, err := p.Bundle(LoadOptions{Data: []byte("ignoredParameters: [source, dockerfile, entitlements, network]")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		d := decideOrFail(t, b, strictInput())
-		want := fmt.Sprintf("SLSA Build level %d is asked for, and builder %q with signer %q has level 1: the setting builders is empty", level, reusable, reusable)
-		if d.Allowed || len(d.Denials) != 1 || !strings.HasPrefix(d.Denials[0].Message, want) {
-			t.Errorf("%s without builders: %+v", name, d.Denials)
+		want := fmt.Sprintf("builder %q with signer %q has SLSA Build level 1: the setting builders is empty", reusable, reusable)
+		var denied []string
+		for _, f := range d.Denials {
+			denied = append(denied, f.Rule)
+			if !strings.HasPrefix(f.Message, want) {
+				t.Errorf("%s without builders: %q", name, f.Message)
+			}
+		}
+		if d.Allowed || !slices.Equal(denied, rules) {
+			t.Errorf("%s without builders is denied by %v", name, denied)
 		}
 	}
 }

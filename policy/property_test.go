@@ -105,6 +105,26 @@ func TestRemoveOne(t *testing.T) {
 	t.Logf("%d removals", tried)
 }
 
+// R91: of an image without any evidence only rules about the image itself pass; all others say that they judged nothing, or deny.
+func TestNothingPassesWithoutEvidence(t *testing.T) {
+	in := allowedInput()
+	in.Claims = nil
+	for _, p := range presets(t) {
+		b, err := p.Bundle(LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range decideOrFail(t, b, in).Rules {
+			if r.Outcome == OutcomePass && !slices.Contains([]string{"image-shape", "user-nonroot", "user-numbered"}, r.Rule) {
+				t.Errorf("%s: rule %s passes without evidence", p.Name, r.Rule)
+			}
+			if r.Outcome == OutcomeSkip && r.Kind == "" {
+				t.Errorf("%s: rule %s is skipped, and not said to be undecidable, off or inapplicable: %s", p.Name, r.Rule, r.Reason)
+			}
+		}
+	}
+}
+
 // everyField yields, for each member of each object and each element of each list in doc, a function that removes
 // it, and returns its path and what puts it back. Elements of a predicate's lists are left: that a list was once
 // longer is not to be seen.

@@ -161,12 +161,21 @@ const (
 	OutcomeExcepted = "excepted" // it found something, and exceptions let all of it pass
 )
 
+// Kinds of [OutcomeSkip].
+const (
+	SkipUndecidable  = "undecidable"  // what it needs to judge is not there; also when a bundle gives no kind
+	SkipOff          = "off"          // a setting does not ask for it
+	SkipInapplicable = "inapplicable" // there is nothing of what it judges, or another rule judges it
+)
+
 // RuleResult says how one rule came out. A rule that could not judge, or was switched off, is never a pass (R91).
 type RuleResult struct {
 	Rule    string `json:"rule"`
 	Bundle  string `json:"bundle"`
 	Outcome string `json:"outcome"` // one of the Outcome constants
 	Reason  string `json:"reason"`  // only for OutcomeSkip
+	// Kind is one of the Skip constants, or "" when the bundle did not say.
+	Kind string `json:"kind,omitzero"`
 }
 
 // Rule describes one rule of a bundle, from its METADATA.

@@ -129,13 +129,13 @@ dockerfile(i) := file if {
 	regex.match(`^[^\x00-\x1f]{1,1000}$`, file)
 } else := ""
 
-skip contains {"rule": "base-unpinned", "reason": "switched off by the setting pinnedBases"} if not settings.pinnedBases
+skip contains {"rule": "base-unpinned", "kind": "off", "reason": "switched off by the setting pinnedBases"} if not settings.pinnedBases
 
-skip contains {"rule": "base-registry", "reason": "the setting baseRegistries is empty: any registry is accepted"} if {
+skip contains {"rule": "base-registry", "kind": "off", "reason": "the setting baseRegistries is empty: any registry is accepted"} if {
 	count(settings.baseRegistries) == 0
 }
 
-skip contains {"rule": id, "reason": "the build names no base image"} if {
+skip contains {"rule": id, "kind": "inapplicable", "reason": "the build names no base image"} if {
 	some id in {"base-unpinned", "base-registry"}
 	count(bases) == 0
 }

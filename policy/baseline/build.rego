@@ -107,6 +107,6 @@ host_network(i) := {"network.host"} if {
 	definition(i).externalParameters.network == "host"
 } else := set()
 
-skip contains {"rule": "builder-untrusted", "reason": "the setting builders is empty: any builder is accepted"} if {
+skip contains {"rule": "builder-untrusted", "kind": "off", "reason": "the setting builders is empty: any builder is accepted"} if {
 	count(settings.builders) == 0
 }

@@ -109,6 +109,8 @@ test_parameters if {
 	allowed(another) with data.settings.ignoredParameters as ["source", "dockerfile", "entitlements", "network"]
 }
 
+above := {1: {"build-level-2"}, 2: {"build-level-3"}, 3: set()}
+
 run := {"runner": "github-hosted", "signer": workflow.id, "config": workflow.id}
 
 # built changes who signed everything, and how the provenance says it was built.
@@ -152,11 +154,12 @@ test_level if {
 		expected := sprintf("SLSA_BUILD_LEVEL_%d", [case.level])
 		reached(built(case.how)) == expected with data.settings.builders as table with data.settings.ignoredParameters as names
 		allowed(built(case.how)) with data.settings.builders as table with data.settings.ignoredParameters as names with data.settings.minimumLevel as case.level
-		denied(built(case.how)) == {"build-level"} with data.settings.builders as table with data.settings.ignoredParameters as names with data.settings.minimumLevel as case.level + 1
+		denied(built(case.how)) == above[case.level] with data.settings.builders as table with data.settings.ignoredParameters as names with data.settings.minimumLevel as min([3, case.level + 1])
 
 		# Without the table, and without a level in it, it is 1.
 		reached(built(case.how)) == "SLSA_BUILD_LEVEL_1" with data.settings.ignoredParameters as names
-		denied(built(case.how)) == {"build-level"} with data.settings.ignoredParameters as names with data.settings.minimumLevel as 2
+		denied(built(case.how)) == {"build-level-2"} with data.settings.ignoredParameters as names with data.settings.minimumLevel as 2
+		denied(built(case.how)) == {"build-level-2", "build-level-3"} with data.settings.ignoredParameters as names with data.settings.minimumLevel as 3
 		bare := [object.remove(entry, {"level"}) | some entry in table]
 		reached(built(case.how)) == "SLSA_BUILD_LEVEL_1" with data.settings.builders as bare with data.settings.ignoredParameters as names
 	}

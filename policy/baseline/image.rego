@@ -113,7 +113,7 @@ user_accepted(platform) if {
 #   id: user-nonroot
 #   severity: high
 #   waivable: [image, digest]
-#   controls: ["cis-docker-1.6.0:4.1", "sp800-190:4.4.3", "pss:restricted"]
+#   controls: ["cis-docker-1.6.0:4.1", "sp800-190:4.4.3", "pss-1.37:restricted"]
 #   solution: Put a line such as USER 65532 at the end of the Dockerfile.
 deny contains finding if {
 	some platform in input.image.platforms
@@ -133,7 +133,7 @@ deny contains finding if {
 #   id: user-numbered
 #   severity: low
 #   waivable: [image, digest]
-#   controls: ["cis-docker-1.6.0:4.1", "pss:restricted"]
+#   controls: ["cis-docker-1.6.0:4.1", "pss-1.37:restricted"]
 #   solution: Write the number instead of the name, such as USER 65532.
 warn contains finding if {
 	settings.nonRoot
@@ -149,12 +149,17 @@ warn contains finding if {
 	}
 }
 
-skip contains {"rule": "user-nonroot", "reason": "switched off by the setting nonRoot"} if not settings.nonRoot
+skip contains {"rule": "user-nonroot", "kind": "off", "reason": "switched off by the setting nonRoot"} if not settings.nonRoot
 
-skip contains {"rule": "user-numbered", "reason": "switched off by the settings nonRoot and namedUser"} if {
+skip contains {"rule": "user-numbered", "kind": "off", "reason": "switched off by the settings nonRoot and namedUser"} if {
 	not settings.nonRoot
 }
 
-skip contains {"rule": "user-numbered", "reason": "switched off by the settings nonRoot and namedUser"} if {
-	settings.namedUser != "warn"
+skip contains {"rule": "user-numbered", "kind": "off", "reason": "switched off by the settings nonRoot and namedUser"} if {
+	settings.namedUser == "allow"
+}
+
+skip contains {"rule": "user-numbered", "kind": "inapplicable", "reason": "the setting namedUser denies what it would warn of: see user-nonroot"} if {
+	settings.nonRoot
+	settings.namedUser == "deny"
 }

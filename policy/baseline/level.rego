@@ -67,28 +67,50 @@ by_hosted(i) if {
 }
 
 # METADATA
-# title: The build reaches the SLSA level that is asked for
+# title: The build reaches SLSA Build level 2
 # description: >-
-#   The setting builders says which level a builder has together with its signer; a pair that is not in it has level 1. Signed
-#   with a key, on a self-hosted runner or by hand it is never more than 1, and by the job that built the image never more than 2.
+#   Asked for by the setting minimumLevel. The setting builders says which level a builder has together with its signer; a pair that is
+#   not in it has level 1. Signed with a key, on a self-hosted runner or by hand it is never more than 1.
 # custom:
-#   id: build-level
+#   id: build-level-2
 #   severity: critical
-#   controls: ["slsa-1.2:build-l1", "slsa-1.2:build-l2", "slsa-1.2:build-l3"]
+#   controls: ["slsa-1.2:build-l2"]
 #   solution: Build in a way that reaches the level, and list the builder and its signer with that level in the setting builders.
 deny contains finding if {
 	some i in provenances
-	level(i) < settings.minimumLevel
-	finding := {
-		"rule": "build-level",
-		"message": sprintf("SLSA Build level %d is asked for, and builder %q with signer %q has level %d%s", [
-			settings.minimumLevel,
-			object.get(input.claims[i], ["predicate", "runDetails", "builder", "id"], ""),
-			object.get(input.claims[i], ["signer", "id"], ""),
-			level(i),
-			unlisted,
-		]),
-	}
+	settings.minimumLevel >= 2
+	level(i) < 2
+	finding := too_low("build-level-2", i)
+}
+
+# METADATA
+# title: The build reaches SLSA Build level 3
+# description: Asked for by the setting minimumLevel, as build-level-2 is. Signed by the job that built the image it is never more than 2.
+# custom:
+#   id: build-level-3
+#   severity: critical
+#   controls: ["slsa-1.2:build-l3"]
+#   solution: Build in a reusable workflow that is isolated from its caller, and list it as builder with level 3 in the setting builders.
+deny contains finding if {
+	some i in provenances
+	settings.minimumLevel >= 3
+	level(i) < 3
+	finding := too_low("build-level-3", i)
+}
+
+too_low(rule, i) := {
+	"rule": rule,
+	"message": sprintf("builder %q with signer %q has SLSA Build level %d%s", [
+		object.get(input.claims[i], ["predicate", "runDetails", "builder", "id"], ""),
+		object.get(input.claims[i], ["signer", "id"], ""),
+		level(i),
+		unlisted,
+	]),
+}
+
+skip contains {"rule": rule, "kind": "off", "reason": "the setting minimumLevel does not ask for it"} if {
+	some least, rule in {2: "build-level-2", 3: "build-level-3"}
+	settings.minimumLevel < least
 }
 
 unlisted := ": the setting builders is empty, and what it does not list has level 1" if {

@@ -12,7 +12,7 @@ pss_baseline_rules := {
 	"pss-selinux", "pss-proc-mount", "pss-seccomp", "pss-sysctls", "pss-host-process",
 }
 
-skip contains {"rule": rule, "reason": "not asked for by the setting podSecurity"} if {
+skip contains {"rule": rule, "kind": "off", "reason": "not asked for by the setting podSecurity"} if {
 	not pss_baseline
 	some rule in pss_baseline_rules
 }

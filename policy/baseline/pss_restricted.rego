@@ -7,7 +7,7 @@ pss_restricted if settings.podSecurity == "restricted"
 
 pss_restricted_rules := {"pss-volumes", "pss-escalation", "pss-nonroot", "pss-user"}
 
-skip contains {"rule": rule, "reason": "not asked for by the setting podSecurity"} if {
+skip contains {"rule": rule, "kind": "off", "reason": "not asked for by the setting podSecurity"} if {
 	not pss_restricted
 	some rule in pss_restricted_rules
 }

@@ -109,7 +109,7 @@ enough(capacity) := sprintf("; enough would be %s", [concat(", ", [sprintf("%d %
 	count(capacity.cheapest) > 0
 }
 
-skip contains {"rule": "workload-capacity", "reason": "no nodes were given"} if {
+skip contains {"rule": "workload-capacity", "kind": "undecidable", "reason": "no nodes were given"} if {
 	count(objects) > 0
 	count(capacities) == 0
 }
@@ -122,21 +122,6 @@ deny contains finding if {
 warn contains finding if {
 	some finding in workload
 	finding.rule in settings.workloadWarnings
-}
-
-skip contains {"rule": rule, "reason": "no manifests were given"} if {
-	count(objects) == 0
-	some rule in workload_rules
-}
-
-workload_rules := pss_baseline_rules | pss_restricted_rules | {
-	"workload-unknown",
-	"workload-image-pinned", "workload-image-own", "workload-image-tagged",
-	"workload-resources", "workload-cpu-limit", "workload-probes", "workload-root-writable", "workload-runtime-class",
-	"workload-host-system", "workload-namespace",
-	"workload-token", "workload-secret-literal", "workload-secret-env", "workload-secret-manifest",
-	"workload-role-wildcard", "workload-role-secrets", "workload-role-admin",
-	"workload-network-policy", "workload-tls", "workload-capacity",
 }
 
 # Workload evidence is about objects of which it is known what they run, and of what runs Pods, the Pods.

@@ -168,7 +168,7 @@ workload contains finding if {
 	finding := about("workload-runtime-class", object_, sprintf("the runtime class is %q", [class]))
 }
 
-skip contains {"rule": "workload-runtime-class", "reason": "the setting runtimeClasses is empty: any is accepted"} if {
+skip contains {"rule": "workload-runtime-class", "kind": "off", "reason": "the setting runtimeClasses is empty: any is accepted"} if {
 	count(settings.runtimeClasses) == 0
 }
 
