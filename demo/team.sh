@@ -66,9 +66,13 @@ run sealyard policy eval --policy baseline --input sealyard-evidence --waivers w
 [ "$code" -eq 1 ] || fail "exit code $code where 1 was due"
 grep -o 'waiver .* does not apply' later.json | tr -d '\\'
 
+say "Which control each rule is evidence for or against"
+run sealyard report sealyard-evidence --controls --key cosign.pub
+
 say "Shown"
 cat <<TXT
 * the team's policy was signed, pushed and held to by its key and its revision; the repository's own rules came on top
 * $host/vendor/base was denied inside the build, and the registry was not asked for it
 * $host/hello:1 was published with a waiver that is in its decision; $later it is denied again
+* what the decision is evidence of was said control by control
 TXT

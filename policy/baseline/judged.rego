@@ -62,3 +62,44 @@ skip contains {"rule": "source-unjudged", "kind": "off", "reason": "no provenanc
 	not settings.sourcesJudged
 	count([i | some i in provenances; answers_in(i)]) == 0
 }
+
+# taken are the kinds of sources that a build took in; "frontend" is an image that ran as one.
+taken contains kind if {
+	some i in provenances
+	some answer in answers_in(i)
+	kind := taken_as(answer.source)
+}
+
+taken_as(source) := "frontend" if {
+	source.kind == "image"
+	source.frontend == true
+} else := source.kind
+
+# taken_for are the rules about sources that judge one kind of them.
+taken_for := {
+	"image": {"source-registry", "source-unpinned"}, "frontend": {"source-frontend", "source-frontend-unpinned"},
+	"http": {"source-checksum"}, "git": {"source-git"},
+}
+
+skip contains {"rule": rule, "kind": "inapplicable", "reason": sprintf("the build took in nothing of the kind %s", [kind])} if {
+	some kind, rules in taken_for
+	not kind in taken
+	some rule in rules
+}
+
+# off are the rules about sources that the settings do not ask for.
+off["source-registry"] := "the setting baseRegistries is empty: any registry is accepted" if count(settings.baseRegistries) == 0
+
+off["source-unpinned"] := "the setting stopUnpinned does not ask for it: see base-unpinned" if not settings.stopUnpinned
+
+off["source-frontend-unpinned"] := "switched off by the setting frontendDigest" if settings.frontendDigest == "allow"
+
+off["source-checksum"] := "switched off by the setting httpChecksum" if settings.httpChecksum == "allow"
+
+off["source-git"] := "the setting gitHosts is empty: any host is accepted" if count(settings.gitHosts) == 0
+
+off["source-context"] := "the setting namedContexts accepts named contexts" if settings.namedContexts
+
+off["source-unsigned"] := "the setting baseSigners is empty: nobody has to sign" if count(settings.baseSigners) == 0
+
+skip contains {"rule": rule, "kind": "off", "reason": reason} if some rule, reason in off

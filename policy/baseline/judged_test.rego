@@ -31,3 +31,14 @@ test_judged_required if {
 	denied(record([])) == {"source-unjudged"} with data.settings.sourcesJudged as true
 	"source-unjudged" in skipped
 }
+
+# R91: rules about sources that are not asked for, or have nothing to judge, do not pass.
+test_judged_skips if {
+	entries := {[entry.rule, entry.kind] | some entry in sealyard.skip with input as json.patch(evidence, record([answer])); startswith(entry.rule, "source-")}
+	entries == {[rule, "off"] | some rule in ["source-registry", "source-unpinned", "source-git", "source-context", "source-unsigned"]} | {[rule, "inapplicable"] | some rule in ["source-frontend", "source-frontend-unpinned", "source-checksum", "source-git"]}
+	front := object.union(answer, {"source": {"frontend": true}})
+	asked := {entry.rule | some entry in sealyard.skip with input as json.patch(evidence, record([front, object.union(answer, {"source": {"kind": "http"}})])) with data.settings.frontendDigest as "allow" with data.settings.httpChecksum as "allow"; startswith(entry.rule, "source-"); entry.kind == "off"}
+	{"source-frontend-unpinned", "source-checksum"} - asked == set()
+	strict := {entry.rule | some entry in sealyard.skip with input as json.patch(evidence, record([answer])) with data.settings.baseRegistries as ["docker.io"] with data.settings.stopUnpinned as true with data.settings.gitHosts as ["x"] with data.settings.namedContexts as false with data.settings.baseSigners as [{"image": "*"}]; entry.kind == "off"}
+	{rule | some rule in strict; startswith(rule, "source-")} == set()
+}
