@@ -13,7 +13,8 @@ import (
 	"github.com/sealyard/sealyard/internal/hint"
 )
 
-// Format returns Rego source as opa fmt writes it. name is for messages.
+// Format returns Rego source as opa fmt writes it. name is for messages. Source that would say something else afterwards is an error: the
+// formatter takes the parentheses out of x == (y == z).
 func Format(name string, src []byte) ([]byte, error) {
 	if len(src) > MaxBundle {
 		return nil, errTooBig
@@ -22,7 +23,28 @@ func Format(name string, src []byte) ([]byte, error) {
 	if err != nil {
 		return nil, hint.Wrap(tidy(err), "only Rego version 1 is formatted")
 	}
+	if err := sameRules(name, src, out); err != nil {
+		return nil, err
+	}
 	return out, nil
+}
+
+// sameRules compares what two texts of a module say.
+func sameRules(name string, before, after []byte) error {
+	var parsed [2]*ast.Module
+	for i, src := range [][]byte{before, after} {
+		m, err := ast.ParseModuleWithOpts(name, string(src), ast.ParserOptions{RegoVersion: ast.RegoV1})
+		if err != nil {
+			return tidy(err)
+		}
+		parsed[i] = m
+	}
+	for i, r := range parsed[0].Rules {
+		if i >= len(parsed[1].Rules) || !r.Equal(parsed[1].Rules[i]) {
+			return hint.Misuse(fmt.Errorf("%sformatted, this rule would say something else", at(r.Location)), "write its comparisons in steps: same := y == z, then x == same")
+		}
+	}
+	return nil
 }
 
 // Advice says what whoever reads a bundle that loads, a directory or a tar.gz file, would miss in it.
