@@ -199,6 +199,7 @@ func findings(vulns []scan.Vulnerability) []attest.Finding {
 		f := attest.Finding{
 			ID: v.ID, Package: v.Package, Version: v.Version, PURL: v.PURL, Binaries: v.Binaries, Type: v.Type, FixState: v.FixState,
 			FixedIn: v.FixedIn, Severity: v.Severity, KEV: v.KEV, Aliases: v.Aliases, Layer: v.Layer, DataSource: v.DataSource,
+			Published: v.Published, Fixable: v.Fixable,
 		}
 		for _, c := range v.CVSS {
 			f.Scores = append(f.Scores, attest.Score{Method: "CVSS:" + c.Version, Score: strconv.FormatFloat(c.Score, 'f', 1, 64)})

@@ -71,6 +71,8 @@ type Finding struct {
 	Aliases    []string // other ids
 	Layer      string   // diff id of the layer that brought it
 	DataSource string   // URL of the record
+	// Published is when the vulnerability was, and Fixable since when there is a fix; the zero time is unknown.
+	Published, Fixable time.Time
 }
 
 // Score is a severity in one method's own terms.
@@ -120,6 +122,8 @@ type vulnsAnnotation struct {
 	Aliases    []string `json:"aliases"`
 	Layer      string   `json:"layer"`
 	DataSource string   `json:"dataSource"`
+	Published  string   `json:"published,omitempty"`
+	Fixable    string   `json:"fixable,omitempty"`
 }
 
 // Vulns makes the statement about a scan for known vulnerabilities, as in-toto's vulns v0.2. What its schema has no
@@ -192,8 +196,16 @@ func vulnResult(f Finding) (vulnsResult, error) {
 	return vulnsResult{ID: f.ID, Severity: scores, Annotations: []vulnsAnnotation{{
 		Package: f.Package, Version: f.Version, PURL: f.PURL, Binaries: list(f.Binaries), Type: f.Type,
 		FixState: f.FixState, FixedIn: list(f.FixedIn), Severity: f.Severity, EPSS: f.EPSS, KEV: f.KEV,
-		Aliases: list(f.Aliases), Layer: f.Layer, DataSource: f.DataSource,
+		Aliases: list(f.Aliases), Layer: f.Layer, DataSource: f.DataSource, Published: known(f.Published), Fixable: known(f.Fixable),
 	}}}, nil
+}
+
+// known is a time as claims write it; "" when it is unknown.
+func known(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return stamp(t)
 }
 
 func checkVulns(predicate []byte) error {

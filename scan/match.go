@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/anchore/grype/grype"
 	v6 "github.com/anchore/grype/grype/db/v6"
@@ -266,6 +267,12 @@ func finding(m match.Match) (Vulnerability, error) {
 		Binaries: []string{m.Package.Name},
 	}
 	v.Package, v.Version = sourceOf(m.Package)
+	if record, ok := m.Vulnerability.Internal.(*v6.VulnerabilityHandle); ok && record.PublishedDate != nil {
+		v.Published = record.PublishedDate.UTC()
+	}
+	for _, fix := range m.Vulnerability.Fix.Available {
+		v.Fixable = earlier(v.Fixable, fix.Date.UTC())
+	}
 	if locations := m.Package.Locations.ToSlice(); len(locations) > 0 {
 		v.Layer, _ = origin(syftpkg.Package{Type: m.Package.Type, Locations: m.Package.Locations})
 	}
@@ -306,11 +313,20 @@ func (v *Vulnerability) merge(w Vulnerability) {
 		v.EPSS = w.EPSS
 	}
 	v.KEV = v.KEV || w.KEV
+	v.Published, v.Fixable = earlier(v.Published, w.Published), earlier(v.Fixable, w.Fixable)
 	v.DataSource = cmp.Or(v.DataSource, w.DataSource)
 	if w.Binaries[0] < slices.Min(v.Binaries) {
 		v.PURL, v.Layer = w.PURL, w.Layer
 	}
 	v.Binaries = append(v.Binaries, w.Binaries...)
+}
+
+// earlier is the first of two times of which either may be unknown.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func severities() []string {

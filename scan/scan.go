@@ -117,6 +117,8 @@ type Vulnerability struct {
 	EPSS       *EPSS    // nil when the database has no score
 	KEV        bool     // in CISA's catalogue of flaws known to be exploited
 	DataSource string   // URL of the record
+	// Published is when the first of the records was, and Fixable since when there is a fix; the zero time is unknown.
+	Published, Fixable time.Time
 }
 
 // CVSS is one rating in the words of the record.

@@ -80,6 +80,30 @@ func TestPlatformsSideBySide(t *testing.T) {
 	}
 }
 
+// R80: when a vulnerability was published, and since when there is a fix, are the earliest dates that any record has.
+func TestDates(t *testing.T) {
+	facts, err := testdb.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := time.Date(2022, 10, 14, 0, 0, 0, 0, time.UTC)
+	dated := 0
+	for i := range facts {
+		if facts[i].Package == "golang.org/x/text" {
+			facts[i].Published = first.AddDate(0, 0, 2*dated)
+			facts[i].Fixable = first.AddDate(0, 1, -dated)
+			dated++
+		}
+	}
+	v := find(t, scanOne(t, testDB(t, facts), goFile(t, "app", "v0.3.5")), "golang.org/x/text", "CVE-2022-32149")
+	if dated < 2 || v.Published.Before(first) || v.Published.After(first.AddDate(0, 0, 2*dated)) || !v.Fixable.After(first) || v.Fixable.After(first.AddDate(0, 1, 0)) {
+		t.Errorf("of %d records: published %v, fixable %v", dated, v.Published, v.Fixable)
+	}
+	if v = find(t, scanOne(t, testDB(t, nil), goFile(t, "app", "v0.3.5")), "golang.org/x/text", "CVE-2022-32149"); !v.Published.IsZero() || !v.Fixable.IsZero() {
+		t.Errorf("without dates: %v, %v", v.Published, v.Fixable)
+	}
+}
+
 // R83 R84: records of several feeds about one CVE are one finding, named by the CVE, with rating, EPSS and KEV.
 func TestFindingsFold(t *testing.T) {
 	p := scanOne(t, testDB(t, nil),

@@ -39,6 +39,8 @@ type Fact struct {
 	CVSS      string    `json:"cvss,omitempty"`     // a CVSS 3.1 vector
 	EPSS      []float64 `json:"epss,omitempty"`     // score and percentile
 	KEV       bool      `json:"kev,omitempty"`      // known to be exploited
+	Published time.Time `json:"published,omitzero"`
+	Fixable   time.Time `json:"fixable,omitzero"` // since when there are the fixes; without, nobody says
 	URL       string    `json:"url"`
 }
 
@@ -139,6 +141,9 @@ func vulnerability(f Fact, p *v6.Provider) *v6.VulnerabilityHandle {
 		Name: f.ID, ProviderID: p.ID, Provider: p, Status: v6.VulnerabilityActive,
 		BlobValue: &v6.VulnerabilityBlob{ID: f.ID, Aliases: f.Aliases, References: []v6.Reference{{URL: f.URL}}},
 	}
+	if !f.Published.IsZero() {
+		v.PublishedDate = &f.Published
+	}
 	if f.Severity != "" {
 		v.BlobValue.Severities = append(v.BlobValue.Severities, v6.Severity{Scheme: v6.SeveritySchemeCHML, Value: f.Severity})
 	}
@@ -173,7 +178,7 @@ func affected(f Fact) (*v6.AffectedPackageHandle, error) {
 		}
 	}
 	for _, r := range f.Ranges {
-		h.BlobValue.Ranges = append(h.BlobValue.Ranges, r.convert(k.format))
+		h.BlobValue.Ranges = append(h.BlobValue.Ranges, r.convert(k.format, f.Fixable))
 	}
 	if base == "Debian" {
 		codename := map[string]string{"11": "bullseye", "12": "bookworm", "13": "trixie"}[release]
@@ -182,7 +187,7 @@ func affected(f Fact) (*v6.AffectedPackageHandle, error) {
 	return h, nil
 }
 
-func (r Range) convert(format string) v6.Range {
+func (r Range) convert(format string, since time.Time) v6.Range {
 	var bounds []string
 	if r.Introduced != "" {
 		bounds = append(bounds, ">="+r.Introduced)
@@ -191,6 +196,9 @@ func (r Range) convert(format string) v6.Range {
 	if r.Fixed != "" {
 		bounds = append(bounds, "<"+r.Fixed)
 		fix = &v6.Fix{Version: r.Fixed, State: v6.FixedStatus}
+		if !since.IsZero() {
+			fix.Detail = &v6.FixDetail{Available: &v6.FixAvailability{Date: &since, Kind: "advisory"}}
+		}
 	}
 	return v6.Range{Version: v6.Version{Type: format, Constraint: strings.Join(bounds, ",")}, Fix: fix}
 }

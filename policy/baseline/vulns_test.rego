@@ -106,3 +106,33 @@ test_coverage if {
 	allowed(scanned(4, "sealyard_coverage/uncomparable", 2))
 	denied(scanned(4, "sealyard_coverage/uncomparable", 2)) == {"scan-uncomparable"} with data.settings.uncomparable as "deny"
 }
+
+# R79: days to mend something, by severity, since it was published, or since there was a fix. Without a date, with one that is still to
+# come and for what is exploited there are none.
+test_grace if {
+	high := {"severity": "high", "published": "2026-11-15T12:00:01Z"}
+	denied(note(high)) == {"vulnerability"}
+	denied(note(high)) == {"vulnerability"} with data.settings.graceDays as {"critical": 30, "high": 0}
+	allowed(note(high)) with data.settings.graceDays as {"high": 5}
+	warned(note(high)) == {"vulnerability"} with data.settings.graceDays as {"high": 5}
+	every other in [
+		{"published": "2026-11-15T12:00:00Z"}, # five days are over
+		{"published": "2026-11-15T11:00:00Z", "fixable": "2026-11-19T00:00:00Z"},
+		{"published": "2026-11-20T12:00:01Z"},
+		{"published": "soon"}, {"published": 7}, {"published": ""},
+		{"severity": "critical"},
+	] {
+		denied(note(object.union(high, other))) == {"vulnerability"} with data.settings.graceDays as {"high": 5}
+	}
+	denied(note({"severity": "high"})) == {"vulnerability"} with data.settings.graceDays as {"high": 5}
+	allowed(note({"severity": "high", "fixable": "2026-11-19T00:00:00Z"})) with data.settings.graceDays as {"high": 5}
+	denied(note(object.union(high, {"kev": true}))) == {"vulnerability-exploited"} with data.settings.graceDays as {"high": 5}
+	denied(note(object.union(high, {"epss": 0.9}))) == {"vulnerability-epss"} with data.settings.graceDays as {"high": 5}
+		with data.settings.epss as 0.5
+}
+
+test_grace_message if {
+	patched := json.patch(evidence, note({"severity": "high", "published": "2026-11-15T12:00:01Z"}))
+	texts := {finding.message | some finding in sealyard.warn} with input as patched with data.settings.graceDays as {"high": 5}
+	"CVE-2026-0001 (high) in openssl 3.0.17-1, let pass for 5 days from 2026-11-15T12:00:01Z; fixed in 3.0.18-1" in texts
+}
