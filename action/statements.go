@@ -18,7 +18,7 @@ import (
 // provenance says how the image was built.
 func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, policies []*policy.Bundle, judged json.RawMessage) (attest.Statement, error) {
 	b := attest.Build{
-		Frontend: r.Syntax, Sources: judged,
+		Frontend: r.Syntax, Sources: judged, Dockerfile: dockerfileSeen(r.Reading),
 		Subjects: wholeImage(img), Mode: s.mode(), Started: r.Started, Finished: r.Finished, InvocationID: s.invocation(),
 		External: s.external(plan, r, policies), RunNetwork: runNetwork(plan), Workflow: s.identity.Workflow,
 		Origin:   attest.Origin{Commit: r.Source.Revision, Clean: r.Source.Clean, Verified: r.Source.Verified},
@@ -41,6 +41,15 @@ func (s *session) provenance(plan build.Plan, r build.Result, img oci.Image, pol
 		b.Byproducts = append(b.Byproducts, attest.Reference{Name: m.Platform, Digest: sha256of(m.Provenance)})
 	}
 	return attest.Provenance(b)
+}
+
+// dockerfileSeen is what the build saw in the Dockerfile, for provenance.
+func dockerfileSeen(r build.Reading) attest.Dockerfile {
+	d := attest.Dockerfile{Digest: map[string]string{"sha256": strings.TrimPrefix(r.Digest, "sha256:")}, Unread: r.Unread, Marks: []attest.Mark{}}
+	for _, m := range r.Marks {
+		d.Marks = append(d.Marks, attest.Mark(m))
+	}
+	return d
 }
 
 // runNetwork is what RUN steps could reach. The built-in engine gives them the network of the machine.

@@ -26,6 +26,7 @@ type Build struct {
 	Origin       Origin
 	Frontend     string          // the image that ran as Dockerfile frontend; "" is BuildKit's own
 	Sources      json.RawMessage // what policies said of each source before it was fetched, a list of docs/buildtypes; nil when none was asked
+	Dockerfile   Dockerfile      // what was seen in it
 	RunNetwork   string          // what RUN steps could reach: none, host (the network of the machine) or engine (an engine elsewhere decides)
 	Materials    []Material      // what BuildKit took into the build
 	Byproducts   []Reference     // BuildKit's own provenance, one for each platform: the name is the platform
@@ -91,6 +92,20 @@ type Material struct {
 	Digests map[string]string // algorithm to lower-case hex
 	Line    int               // of the Dockerfile, counted from 1; 0 is unknown
 	Pinned  bool              // asked for by digest or commit
+}
+
+// Dockerfile is what was seen in the Dockerfile of a build. The zero value is not written.
+type Dockerfile struct {
+	Digest map[string]string `json:"digest"` // algorithm to lower-case hex
+	Unread string            `json:"unread"` // why it could not be read; "" is read
+	Marks  []Mark            `json:"marks"`
+}
+
+// Mark is one thing in a Dockerfile that a policy may judge, as the page of the build type lists them.
+type Mark struct {
+	Check   string `json:"check"`
+	Line    int    `json:"line"`    // counted from 1
+	Subject string `json:"subject"` // a program, package, variable, user or path; never a secret
 }
 
 // Completeness is BuildKit's own word on how much of the build it captured (R12).
@@ -187,6 +202,9 @@ func (b Build) internal() map[string]any {
 	if w := b.Workflow; w != (Workflow{}) {
 		m["sealyard_event"], m["sealyard_runner"] = w.Event, w.Runner
 		m["sealyard_repositoryId"], m["sealyard_ownerId"] = w.RepositoryID, w.OwnerID
+	}
+	if b.Dockerfile.Digest != nil {
+		m["sealyard_dockerfile"] = b.Dockerfile
 	}
 	if b.Sources != nil {
 		m["sealyard_sources"] = b.Sources

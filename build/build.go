@@ -41,6 +41,7 @@ type outcome struct {
 	images  []*image
 	version Version
 	file    dockerfile
+	reading Reading
 	rec     *recorder
 }
 
@@ -189,6 +190,7 @@ func (b *job) finish(ctx context.Context, outcomes []outcome) (Result, error) {
 		return Result{}, err
 	}
 	file := outcomes[0].file
+	r.Reading = reading(outcomes)
 	slices.SortFunc(images, func(x, y *image) int { return strings.Compare(x.platform, y.platform) })
 	if err := b.checkPlatforms(images); err != nil {
 		return Result{}, err
@@ -225,6 +227,17 @@ func (b *job) finish(ctx context.Context, outcomes []outcome) (Result, error) {
 		return Result{}, fmt.Errorf("layout: %w", err)
 	}
 	return r, nil
+}
+
+// reading is what was seen in the Dockerfile, which must be one for all engines.
+func reading(outcomes []outcome) Reading {
+	r := outcomes[0].reading
+	for _, o := range outcomes {
+		if o.reading.Digest != r.Digest {
+			return Reading{Digest: r.Digest, Unread: "the engines were given different ones", Marks: []Mark{}}
+		}
+	}
+	return r
 }
 
 // checkPlatforms makes sure that what was asked for is what came out: each platform once.

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -49,25 +48,16 @@ func readDockerfile(data []byte, plan Plan, targets []string) dockerfile {
 		d.syntax = arg
 		d.addImage(arg, 0)
 	}
-	parsed, err := parser.Parse(bytes.NewReader(data))
+	f, err := parseDockerfile(data)
 	if err != nil {
 		return d
 	}
-	stages, args, err := instructions.Parse(parsed.AST, nil)
-	if err != nil {
-		return d
-	}
-	for _, s := range stages {
+	for _, s := range f.stages {
 		d.stages = append(d.stages, s.Name)
 	}
-	if len(targets) == 0 {
-		targets = []string{platforms.Format(platforms.Normalize(platforms.DefaultSpec()))}
-	}
 	var bases []string
-	for _, p := range targets {
-		e := evaluation{lex: shell.NewLex(parsed.EscapeToken), env: environment{}, contexts: plan.BuildContexts}
-		e.define(args, plan.BuildArgs, p)
-		bases = append(bases, d.addStages(stages, plan.Target, e))
+	for _, p := range targetPlatforms(targets) {
+		bases = append(bases, d.addStages(f.stages, plan.Target, f.evaluated(plan, p)))
 	}
 	if bases = slices.Compact(bases); len(bases) == 1 {
 		d.base = bases[0]
@@ -137,7 +127,7 @@ func (d *dockerfile) addStages(stages []instructions.Stage, target string, e eva
 	under := make([]string, len(stages)) // image under each stage
 	for i, s := range stages {
 		from := e.word(s.BaseName)
-		if parent, ok := instructions.HasStage(stages[:i], from); ok {
+		if parent, ok := stageNamed(stages[:i], from); ok {
 			under[i] = under[parent]
 		} else if image := e.image(from); image != "" {
 			under[i] = d.addImage(image, firstLine(s.Location))
@@ -156,7 +146,7 @@ func targetStage(stages []instructions.Stage, target string) (int, bool) {
 	if target == "" {
 		return len(stages) - 1, len(stages) > 0
 	}
-	if i, ok := instructions.HasStage(stages, target); ok {
+	if i, ok := stageNamed(stages, target); ok {
 		return i, true
 	}
 	i, err := strconv.Atoi(target)
@@ -188,7 +178,7 @@ func (d *dockerfile) addFrom(from string, line int, before []instructions.Stage,
 	if from == "" {
 		return
 	}
-	if _, ok := instructions.HasStage(before, from); ok {
+	if _, ok := stageNamed(before, from); ok {
 		return
 	}
 	if _, err := strconv.Atoi(from); err == nil {

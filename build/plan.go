@@ -130,6 +130,7 @@ type Result struct {
 	Complete     Completeness
 	Source       Source
 	Dockerfile   string    // path of the Dockerfile, relative to the context where it lies inside it
+	Reading      Reading   // what was seen in the Dockerfile
 	Frontend     string    // version of the Dockerfile frontend that ran; "" when it did not say
 	Syntax       string    // the image named by `# syntax=` (or BUILDKIT_SYNTAX) that ran as frontend; "" is the engine's own
 	Engines      []Version // engines that took part

@@ -89,7 +89,7 @@ func (b *job) buildOn(ctx context.Context, h Host, t target, out *exportStore) (
 			return outcome{}, b.keeper.explain(o.rec.explain(ctx, err, b.context, h.Address))
 		}
 	}
-	o.file = readDockerfile(data, b.plan, t.platforms)
+	o.file, o.reading = readDockerfile(data, b.plan, t.platforms), readMarks(data, b.plan, b.plan.Platforms)
 	b.keeper.read(o.file)
 	if err := o.file.checkTarget(b.plan.Target); err != nil {
 		return outcome{}, err
