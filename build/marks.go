@@ -32,8 +32,6 @@ const (
 	CheckSetuid     = "setuid"      // files that run as their owner
 	CheckSSHServer  = "ssh-server"  // an SSH server
 	CheckPrivileged = "privileged"  // RUN outside of the sandbox or on the network of the host
-	CheckShellForm  = "shell-form"  // ENTRYPOINT or CMD through a shell, which gets the signals
-	CheckMaintainer = "maintainer"  // the deprecated instruction MAINTAINER
 )
 
 const (
@@ -124,7 +122,7 @@ func windows(platforms []string) bool {
 // readStages looks at the stages in needed, and at how the image of the stages in image starts.
 func (m *marker) readStages(f parsedFile, needed, image map[int]bool, windows bool) {
 	m.shells = make([]string, len(f.stages))
-	var user, entry *Mark
+	var user *Mark
 	for i, s := range f.stages {
 		m.shells[i] = "sh"
 		if parent, ok := stageNamed(f.stages[:i], s.BaseName); ok {
@@ -136,37 +134,13 @@ func (m *marker) readStages(f parsedFile, needed, image map[int]bool, windows bo
 			if needed[i] {
 				m.instruction(cmd, i)
 			}
-			if image[i] {
-				starts(cmd, &user, &entry)
+			if c, ok := cmd.(*instructions.UserCommand); ok && image[i] {
+				user = &Mark{CheckUser, firstLine(c.Location()), c.User}
 			}
 		}
 	}
-	for _, mark := range []*Mark{user, entry} {
-		if mark != nil {
-			m.add(mark.Check, mark.Line, mark.Subject)
-		}
-	}
-}
-
-// starts notes what an instruction says of how the image starts: the last one counts.
-func starts(cmd instructions.Command, user, entry **Mark) {
-	line := firstLine(cmd.Location())
-	switch c := cmd.(type) {
-	case *instructions.UserCommand:
-		*user = &Mark{CheckUser, line, c.User}
-	case *instructions.EntrypointCommand:
-		*entry = &Mark{CheckShellForm, line, "ENTRYPOINT"}
-		if !c.PrependShell {
-			*entry = nil
-		}
-	case *instructions.CmdCommand:
-		if *entry != nil && (*entry).Subject == "ENTRYPOINT" {
-			return // which a shell runs whatever CMD is
-		}
-		*entry = &Mark{CheckShellForm, line, "CMD"}
-		if !c.PrependShell {
-			*entry = nil
-		}
+	if user != nil {
+		m.add(user.Check, user.Line, user.Subject)
 	}
 }
 
@@ -213,8 +187,6 @@ func (m *marker) instruction(cmd instructions.Command, stage int) {
 				m.add(CheckSSHServer, line, "port 22")
 			}
 		}
-	case *instructions.MaintainerCommand:
-		m.add(CheckMaintainer, line, "")
 	case *instructions.OnbuildCommand:
 		m.onbuild(c.Expression, line, stage)
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// marksOf reads a Dockerfile and returns its marks as check:line:subject, without those about how the image starts unless they are asked for.
-func marksOf(t *testing.T, file string, plan Plan, starts bool) []string {
+// marksOf reads a Dockerfile and returns its marks as check:line:subject.
+func marksOf(t *testing.T, file string, plan Plan) []string {
 	t.Helper()
 	r := readMarks([]byte(file), plan, nil)
 	if r.Unread != "" {
@@ -17,9 +17,7 @@ func marksOf(t *testing.T, file string, plan Plan, starts bool) []string {
 	}
 	out := []string{}
 	for _, m := range r.Marks {
-		if starts || m.Check != CheckUser && m.Check != CheckShellForm {
-			out = append(out, fmt.Sprintf("%s:%d:%s", m.Check, m.Line, m.Subject))
-		}
+		out = append(out, fmt.Sprintf("%s:%d:%s", m.Check, m.Line, m.Subject))
 	}
 	return out
 }
@@ -57,7 +55,7 @@ func TestMarks(t *testing.T) {
 		"add and copy": {"ADD a.txt b.tar.gz /x/\nADD https://x.example/a /x\nCOPY . /\nCOPY . /app\nCOPY --from=base . /", "add:2:a.txt copy-root:4:"},
 		"ssh":          {"RUN apk add openssh-server=1\nEXPOSE 22 8080", "ssh-server:2:openssh-server ssh-server:3:port 22"},
 		"privileged":   {"RUN --security=insecure true\nRUN --network=host true\nRUN --network=none true", "privileged:2:--security=insecure privileged:3:--network=host"},
-		"maintainer":   {"MAINTAINER somebody", "maintainer:2:"},
+		"user":         {"USER app\nUSER root\nFROM base\nUSER 1\nFROM base\nRUN true", "user:3:root"},
 		"onbuild":      {"ONBUILD RUN true && \\\n sudo true", "sudo:2:sudo"},
 		"not a script": {"RUN if true; then", "unread:2:a script"},
 		"other shell":  {"SHELL [\"/usr/bin/pwsh\", \"-c\"]\nRUN Get-Thing | iex\nSHELL [\"/bin/bash\", \"-o\", \"pipefail\", \"-c\"]\nRUN sudo true", "unread:3:pwsh sudo:5:sudo"},
@@ -68,26 +66,10 @@ func TestMarks(t *testing.T) {
 			if name == "escape" {
 				head = "# escape=`\nFROM scratch AS base\n"
 			}
-			if got := strings.Join(marksOf(t, head+c.file, Plan{}, false), " "); got != c.want {
+			if got := strings.Join(marksOf(t, head+c.file, Plan{}), " "); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
-	}
-}
-
-// How the image starts is read off the stages that it is made of: the last instruction counts.
-func TestMarksOfStart(t *testing.T) {
-	for file, want := range map[string]string{
-		"FROM a\nUSER app\nUSER root\nENTRYPOINT run\nCMD [\"x\"]":    "user:3:root shell-form:4:ENTRYPOINT",
-		"FROM a AS b\nUSER app\nFROM b\nCMD run":                      "user:2:app shell-form:4:CMD",
-		"FROM a AS b\nUSER app\nCMD run\nFROM c\nCOPY --from=b /x /x": "",
-		"FROM a\nCMD run\nCMD [\"run\"]":                              "",
-		"FROM a\nENTRYPOINT [\"run\"]\nCMD more":                      "shell-form:3:CMD",
-		"FROM a\nCMD run\nENTRYPOINT [\"run\"]":                       "",
-	} {
-		if got := strings.Join(marksOf(t, file, Plan{}, true), " "); got != want {
-			t.Errorf("%q\ngot  %s\nwant %s", file, got, want)
-		}
 	}
 }
 
@@ -101,7 +83,7 @@ func TestMarksOfStages(t *testing.T) {
 		{Plan{}, "11"}, {Plan{Target: "d"}, "3 5"}, {Plan{Target: "D", BuildArgs: map[string]string{"FROM": "c"}}, "5 7"}, {Plan{Target: "1"}, "5"},
 	} {
 		var lines []string
-		for _, m := range marksOf(t, file, c.plan, false) {
+		for _, m := range marksOf(t, file, c.plan) {
 			lines = append(lines, strings.Split(m, ":")[1])
 		}
 		if got := strings.Join(lines, " "); got != c.want {
@@ -109,7 +91,7 @@ func TestMarksOfStages(t *testing.T) {
 		}
 	}
 	twice := "FROM scratch AS a\nRUN sudo one\nFROM scratch AS a\nRUN sudo two\nFROM a\n"
-	if got := marksOf(t, twice, Plan{}, false); !slices.Equal(got, []string{"sudo:4:sudo"}) {
+	if got := marksOf(t, twice, Plan{}); !slices.Equal(got, []string{"sudo:4:sudo"}) {
 		t.Errorf("of two stages of one name the last counts: %v", got)
 	}
 }
@@ -129,7 +111,7 @@ func TestUnreadDockerfile(t *testing.T) {
 			t.Errorf("%.60q: unread %q, want %q", file, r.Unread, want)
 		}
 	}
-	if r := readMarks([]byte("FROM scratch\nRUN x | sh"), Plan{}, []string{"windows/amd64"}); len(r.Marks) == 0 || r.Marks[1].Check != CheckUnread {
+	if r := readMarks([]byte("FROM scratch\nRUN x | sh"), Plan{}, []string{"windows/amd64"}); len(r.Marks) == 0 || r.Marks[0].Check != CheckUnread {
 		t.Errorf("cmd.exe is not understood: %+v", r.Marks)
 	}
 	for _, nested := range []string{strings.Repeat("(", maxScript), strings.Repeat("$(", maxScript/2), strings.Repeat("a|", maxScript/2) + "a", strings.Repeat("curl a|sh|", 6000) + "a", strings.Repeat("{ ", maxScript/2), strings.Repeat("eval ", 1000)} {

@@ -202,7 +202,9 @@ func TestWaivable(t *testing.T) {
 		}
 	}
 	want := []string{
-		"base-registry", "base-unpinned", "scan-distro", "scan-uncomparable", "user-nonroot", "user-numbered",
+		"base-registry", "base-unpinned", "dockerfile-add", "dockerfile-copy-root", "dockerfile-pipe-shell", "dockerfile-plain-http", "dockerfile-privileged",
+		"dockerfile-secret", "dockerfile-secret-name", "dockerfile-setuid", "dockerfile-ssh-server", "dockerfile-sudo", "dockerfile-unread",
+		"dockerfile-unverified", "dockerfile-update", "dockerfile-versions", "dockerfile-writable", "scan-distro", "scan-uncomparable", "user-nonroot", "user-numbered",
 		"vulnerability", "vulnerability-epss", "vulnerability-exploited", "vulnerability-unfixed", "vulnerability-unrated",
 	}
 	if !slices.Equal(can, want) {

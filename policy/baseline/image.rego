@@ -104,6 +104,15 @@ user_accepted(platform) if {
 	not settings.nonRoot
 }
 
+# user_set is the line of the Dockerfile that sets the user, where provenance tells it.
+default user_set := {"file": "", "line": 0}
+
+user_set := place_ if {
+	places := {at_line(i, mark.line, "", "").location | some i in described; some mark in seen_in(i).marks; mark.check == "user"; sound_mark(mark)}
+	count(places) == 1
+	some place_ in places
+}
+
 # METADATA
 # title: The image does not run as root
 # description: >-
@@ -123,6 +132,7 @@ deny contains finding if {
 		"message": sprintf("the image runs as user %q", [object.get(platform, ["config", "user"], "")]),
 		"platform": object.get(platform, "platform", ""),
 		"subject": object.get(platform, "digest", ""),
+		"location": user_set,
 	}
 }
 
