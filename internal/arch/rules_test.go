@@ -60,6 +60,7 @@ func owners() []owner {
 		{prefix: "github.com/docker", by: []string{"build"}, why: "BuildKit's neighbours"},
 		{prefix: "github.com/distribution/reference", by: []string{"build"}, why: "BuildKit's image references"},
 		{prefix: "go.etcd.io/bbolt", by: []string{"build"}, why: "where the engine keeps its cache"},
+		{prefix: "mvdan.cc/sh", by: []string{"build"}, why: "reads the shell in RUN lines; the parser that shfmt is"},
 		{prefix: "google.golang.org/grpc", by: []string{"build"}, why: "BuildKit's wire"},
 		{prefix: "github.com/anchore/syft", by: []string{"scan"}, tests: []string{"internal/testdb"}, why: "finds packages"},
 		{prefix: "github.com/anchore/grype", by: []string{"scan"}, tests: []string{"internal/testdb"}, why: "matches vulnerabilities"},
