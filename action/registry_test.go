@@ -34,8 +34,8 @@ func TestRegistryFaults(t *testing.T) {
 	sideBySide(t, map[string]fault{
 		"500":                {testkit.Rule{Method: "PUT", Path: content, Status: 500}, "500"},
 		"429":                {testkit.Rule{Method: "PUT", Path: content, Status: 429, Header: http.Header{"Retry-After": {"1"}}}, "429"},
-		"cut":                {testkit.Rule{Method: "PUT", Path: content, Cut: true}, "EOF|reset|broken pipe"},
-		"cut in the middle":  {testkit.Rule{Method: "GET", Path: manifest, CutDown: 20}, "EOF|reset|broken pipe"},
+		"cut":                {testkit.Rule{Method: "PUT", Path: content, Cut: true}, "EOF|reset|broken pipe|closed network connection"},
+		"cut in the middle":  {testkit.Rule{Method: "GET", Path: manifest, CutDown: 20}, "EOF|reset|broken pipe|closed network connection"},
 		"slow":               {testkit.Rule{Method: "PUT", Path: content, Delay: 15 * time.Second}, "longer than 8s"},
 		"lies":               {testkit.Rule{Method: "GET", Path: manifest, Flip: true}, "corrupt|digest|read back"},
 		"lists no evidence":  {testkit.Rule{Method: "GET", Path: referrers, Status: 200, Header: http.Header{"Content-Type": {"application/vnd.oci.image.index.v1+json"}}, Body: `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`}, "referrers"},
